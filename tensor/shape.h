@@ -15,7 +15,7 @@ class Dims {
  public:
   Dims() = default;
   Dims(std::initializer_list<std::int64_t> values) { assign(values.begin(), values.end()); }
-  explicit Dims(std::span<const std::int64_t> values) { assign(values.begin(), values.end()); }
+  explicit Dims(std::span<const std::int64_t> values) { assign(values.data(), values.data() + values.size()); }
   static Dims filled(int rank, std::int64_t value);
 
   int rank() const { return rank_; }
