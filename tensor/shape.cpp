@@ -92,15 +92,18 @@ bool Layout::channels_last() const {
 
 bool Layout::dense() const {
   if (contiguous()) return true;
-  std::array<std::pair<std::int64_t, std::int64_t>, kMaxRank> axes;  // (stride, extent)
-  int n = 0;
-  for (int i = 0; i < shape.rank(); ++i)
-    if (shape[i] != 1) axes[static_cast<std::size_t>(n++)] = {strides[i], shape[i]};
-  std::sort(axes.begin(), axes.begin() + n);
+  // Axes in order of stride must each start where the block of the faster ones ends.
   std::int64_t step = 1;
-  for (int i = 0; i < n; ++i) {
-    if (axes[static_cast<std::size_t>(i)].first != step) return false;
-    step *= axes[static_cast<std::size_t>(i)].second;
+  unsigned left = 0;
+  for (int i = 0; i < shape.rank(); ++i)
+    if (shape[i] != 1) left |= 1u << i;
+  while (left != 0) {
+    int next = -1;
+    for (int i = 0; i < shape.rank(); ++i)
+      if ((left >> i & 1u) != 0 && strides[i] == step) next = i;
+    if (next < 0) return false;
+    step *= shape[next];
+    left &= ~(1u << next);
   }
   return true;
 }
