@@ -1,0 +1,111 @@
+// tests/io/checkpoint_test.cpp -- checkpoints come back bit for bit, are reproducible, and refuse bad arguments.
+#include "io/checkpoint.h"
+
+#include "io/crc32c.h"
+#include "tests/io/checkpoint_fixture.h"
+
+using namespace retort;
+using namespace retort::testing;
+namespace fs = std::filesystem;
+
+TEST_CASE("io: a checkpoint comes back bit for bit, in the order of writing") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path / "model.h5";
+  write_sample(path);
+  CHECK(reads_as_sample(path));
+  CHECK_FALSE(fs::exists(path.string() + ".tmp"));
+
+  const CheckpointReader reader(path);
+  CHECK(reader.unreadable().empty());
+  for (const Record& record : sample_records()) {
+    const TensorEntry* entry = reader.find(record.name);
+    REQUIRE(entry != nullptr);
+    CHECK(entry->bytes == static_cast<std::int64_t>(record.payload.size()));
+    CHECK(entry->crc == crc32c(record.payload));
+    const auto payload = reader.bytes(record.name);
+    if (!payload.empty()) CHECK(reinterpret_cast<std::uintptr_t>(payload.data()) % 64 == 0);
+  }
+  CHECK(reader.find("layer10") == nullptr);
+  CHECK(reader.find("adam") == nullptr);
+  CHECK(std::get<std::int64_t>(reader.attribute("step").value()) == -1234567890123);
+  CHECK_FALSE(reader.attribute("nothing").has_value());
+  const std::string text = error_text<IoError>([&] { reader.bytes("no.such"); });
+  CHECK(contains(text, "no.such"));
+  CHECK(contains(text, path.string()));
+}
+
+TEST_CASE("io: equal input gives checkpoints of equal bytes") {
+  const TemporaryFolder folder;
+  write_sample(folder.path / "a.h5");
+  write_sample(folder.path / "b.h5");
+  const std::string a = read_file(folder.path / "a.h5");
+  CHECK(a == read_file(folder.path / "b.h5"));
+  std::size_t payload = 0;
+  for (const Record& record : sample_records()) payload += record.payload.size();
+  CHECK(a.size() > payload);
+  CHECK(a.size() < payload + 140'000);  // the long attribute and the structure
+}
+
+TEST_CASE("io: an empty checkpoint and one of many tensors read back") {
+  const TemporaryFolder folder;
+  CheckpointWriter(folder.path / "none.h5").commit();
+  CHECK(CheckpointReader(folder.path / "none.h5").entries().empty());
+
+  CheckpointWriter writer(folder.path / "many.h5");
+  for (std::int32_t i = 0; i < 600; ++i)
+    writer.add(fmt::format("block{}.weight", i), DType::i32, {1}, std::as_bytes(std::span(&i, 1)));
+  writer.commit();
+  const CheckpointReader reader(folder.path / "many.h5");
+  REQUIRE(reader.entries().size() == 600);
+  for (std::int32_t i = 0; i < 600; ++i) {
+    CHECK(reader.entries()[static_cast<std::size_t>(i)].name == fmt::format("block{}.weight", i));
+    CHECK(*reinterpret_cast<const std::int32_t*>(reader.bytes(fmt::format("block{}.weight", i)).data()) == i);
+  }
+}
+
+TEST_CASE("io: a checkpoint that is not committed leaves the old one") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path / "model.h5";
+  write_sample(path);
+  const std::string before = read_file(path);
+  {
+    CheckpointWriter writer(path);
+    const std::vector<std::byte> zeros(4000);
+    writer.add("other", DType::f32, {1000}, zeros);
+  }
+  CHECK(read_file(path) == before);
+  CHECK_FALSE(fs::exists(path.string() + ".tmp"));
+}
+
+TEST_CASE("io: the checkpoint writer refuses bad arguments and stays usable") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path / "model.h5";
+  const std::vector<std::byte> four(4), eight(8);
+  CheckpointWriter writer(path);
+  writer.add("a/b", DType::f32, {1}, four);
+  for (const char* name : {"", "/", "a/", "/a", "a//c", "a/./c", "..", "a/b/c", "a", "a/b"})
+    CHECK_THROWS_AS(writer.add(name, DType::f32, {1}, four), ValueError);
+  CHECK_THROWS_AS(writer.add(std::string("x\0y", 3), DType::f32, {1}, four), ValueError);
+  CHECK(contains(error_text<ShapeError>([&] { writer.add("c", DType::f32, {1}, eight); }), "\"c\""));
+  writer.attribute("one", 1);
+  CHECK_THROWS_AS(writer.attribute("one", 2), ValueError);
+  CHECK_THROWS_AS(writer.attribute("", 2), ValueError);
+  CHECK_THROWS_AS(writer.attribute("zero", std::string("x\0y", 3)), ValueError);
+  writer.add("c", DType::f64, {1}, eight);
+  writer.commit();
+  CHECK_THROWS_AS(writer.add("d", DType::f32, {1}, four), ValueError);
+  CHECK_THROWS_AS(writer.commit(), ValueError);
+  const CheckpointReader reader(path);
+  CHECK(reader.entries().size() == 2);
+  CHECK(std::get<std::int64_t>(reader.attribute("one").value()) == 1);
+}
+
+TEST_CASE("io: checkpoint paths that cannot be opened are named") {
+  const TemporaryFolder folder;
+  const fs::path missing = folder.path / "no" / "model.h5";
+  CHECK(contains(error_text<IoError>([&] { CheckpointWriter writer(missing); }), missing.string()));
+  const std::string text = error_text<IoError>([&] { CheckpointReader reader(missing); });
+  CHECK(contains(text, missing.string()));
+  CHECK(contains(text, "No such file"));
+  CHECK(contains(error_text<IoError>([&] { CheckpointReader reader(folder.path); }), folder.path.string()));
+}
