@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "tensor/cpu/gemm_kernels.h"
-#include "tensor/cpu/parallel.h"
 #include "tensor/cpu/scratch.h"
+#include "tensor/cpu/tasks.h"
 
 namespace retort::cpu {
 namespace {

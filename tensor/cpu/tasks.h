@@ -1,4 +1,4 @@
-// tensor/cpu/parallel.h -- independent tasks over OpenMP threads, with exceptions carried out of the region.
+// tensor/cpu/tasks.h -- independent tasks over OpenMP threads, with exceptions carried out of the region.
 #pragma once
 #include <omp.h>
 
