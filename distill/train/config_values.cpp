@@ -2,13 +2,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <optional>
 #include <type_traits>
 
 #include "distill/train/config.h"
 #include "distill/train/nearest.h"
+#include "distill/train/number.h"
 #include "tensor/error.h"
 
 namespace retort {
@@ -18,43 +17,6 @@ template <class T>
 struct IsVector : std::false_type {};
 template <class T>
 struct IsVector<std::vector<T>> : std::true_type {};
-
-// The number that the whole text spells; std::from_chars alone takes a prefix, and words such as "nan".
-template <class T>
-std::optional<T> parse_number(std::string_view text) {
-  if (text.starts_with('+')) text.remove_prefix(1);
-  const std::string_view digits = text.starts_with('-') ? text.substr(1) : text;
-  if (digits.empty() || !(digits[0] == '.' || (digits[0] >= '0' && digits[0] <= '9'))) return std::nullopt;
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-template <class T>
-std::optional<T> parse_real(std::string_view text) {
-  if (text == ".inf" || text == "+.inf") return std::numeric_limits<T>::infinity();
-  if (text == "-.inf") return -std::numeric_limits<T>::infinity();
-  return parse_number<T>(text);
-}
-
-// 010 is eight to some YAML readers and ten to others: not taken. 1e5 and 5.0 are integers when exactly so.
-template <class T>
-std::optional<T> parse_integer(std::string_view text) {
-  const std::size_t first = text.find_first_not_of("+-");
-  if (first != text.npos && text[first] == '0' && first + 1 < text.size() && text[first + 1] != '.') {
-    return std::nullopt;
-  }
-  if (const auto value = parse_number<T>(text)) return value;
-  constexpr double exact = 9007199254740992.;  // 2^53
-  const auto real = parse_number<double>(text);
-  if (!real || *real != std::trunc(*real) || std::abs(*real) > exact) return std::nullopt;
-  if (*real < 0 ? !std::is_signed_v<T> || *real < static_cast<double>(std::numeric_limits<T>::min())
-                : *real > static_cast<double>(std::numeric_limits<T>::max())) {
-    return std::nullopt;
-  }
-  return static_cast<T>(*real);
-}
 
 template <class T>
 constexpr const char* wanted() {
@@ -84,13 +46,7 @@ std::string format_scalar(const T& value) {
   } else if constexpr (std::is_same_v<T, bool>) {
     return value ? "true" : "false";
   } else {
-    if constexpr (std::is_floating_point_v<T>) {
-      if (std::isinf(value)) return value < 0 ? "-.inf" : ".inf";
-      if (std::isnan(value)) throw ConfigError("config: a NaN cannot be recorded as a setting");
-    }
-    char buffer[64];
-    const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
-    return std::string(buffer, end);
+    return format_number(value);
   }
 }
 
