@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <limits>
 
+#include "io/file.h"
 #include "tensor/error.h"
 
 namespace retort {
@@ -22,19 +22,23 @@ std::uint64_t regular_file_size(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code failed;
   const fs::file_status status = fs::status(path, failed);
-  if (status.type() == fs::file_type::not_found) throw IoError("read: {}: no such file", path);
-  if (failed) throw IoError("read: {}: cannot be examined; got {}", path, failed.message());
-  if (status.type() != fs::file_type::regular) throw IoError("read: {}: not a regular file", path);
+  if (failed) throw_file_error(path, "examine", failed.value());
+  if (status.type() != fs::file_type::regular) throw IoError("{}: cannot read; not a regular file", path);
   const std::uintmax_t size = fs::file_size(path, failed);
-  if (failed) throw IoError("read: {}: size is unknown; got {}", path, failed.message());
+  if (failed) throw_file_error(path, "examine", failed.value());
   return size;
+}
+
+std::FILE* open_for_reading(const std::string& path) {
+  std::FILE* file = std::fopen(path.c_str(), "rbe");
+  if (file == nullptr) throw_file_error(path, "open", errno);
+  return file;
 }
 
 std::size_t read_some(std::FILE* file, std::span<std::uint8_t> out, const std::string& path) {
   if (out.empty()) return 0;
   const std::size_t n = std::fread(out.data(), 1, out.size(), file);
-  if (n < out.size() && std::ferror(file) != 0)
-    throw IoError("read: {}: read failed; got {}", path, std::strerror(errno));
+  if (n < out.size() && std::ferror(file) != 0) throw_file_error(path, "read", errno);
   return n;
 }
 
@@ -45,9 +49,8 @@ void ByteReader::InflateEnd::operator()(z_stream_s* z) const {
   delete z;
 }
 
-ByteReader::ByteReader(const std::string& path) : path_(path), file_size_(regular_file_size(path)) {
-  file_.reset(std::fopen(path.c_str(), "rb"));
-  if (!file_) throw IoError("read: {}: cannot be opened; got {}", path, std::strerror(errno));
+ByteReader::ByteReader(const std::string& path)
+    : path_(path), file_size_(regular_file_size(path)), file_(open_for_reading(path)) {
   std::uint8_t signature[2] = {};
   const std::size_t n = read_some(file_.get(), signature, path);
   std::rewind(file_.get());
@@ -55,7 +58,7 @@ ByteReader::ByteReader(const std::string& path) : path_(path), file_size_(regula
     input_.resize(kInputBytes);
     auto stream = std::make_unique<z_stream>();
     // 15 window bits, +16: a gzip wrapper and nothing else.
-    if (inflateInit2(stream.get(), 15 + 16) != Z_OK) throw IoError("read: {}: zlib cannot start", path);
+    if (inflateInit2(stream.get(), 15 + 16) != Z_OK) throw IoError("{}: cannot inflate; zlib does not start", path);
     inflate_.reset(stream.release());
     member_open_ = true;
   }
@@ -96,7 +99,7 @@ std::size_t ByteReader::read_gzip(std::span<std::uint8_t> out) {
   while (done < out.size()) {
     if (!refill()) {
       if (member_open_)
-        throw IoError("read: {}: gzip stream is truncated; got its end at inflated offset {}", path_, offset_ + done);
+        throw IoError("{}: gzip stream is truncated; got its end at inflated offset {}", path_, offset_ + done);
       break;
     }
     if (!member_open_) begin_member();
@@ -108,21 +111,20 @@ std::size_t ByteReader::read_gzip(std::span<std::uint8_t> out) {
     if (status == Z_STREAM_END) {
       member_open_ = false;
     } else if (status != Z_OK && status != Z_BUF_ERROR) {
-      throw IoError("read: {}: gzip stream is damaged at inflated offset {}; got {}", path_, offset_ + done,
+      throw IoError("{}: gzip stream is damaged at inflated offset {}; got {}", path_, offset_ + done,
                     inflate_->msg != nullptr ? inflate_->msg : zError(status));
     }
   }
   return done;
 }
 
-std::vector<std::uint8_t> read_file(const std::string& path, std::uint64_t max_bytes) {
+std::vector<std::uint8_t> read_bytes(const std::string& path, std::uint64_t max_bytes) {
   const std::uint64_t size = regular_file_size(path);
-  if (size > max_bytes) throw IoError("read: {}: too large; got {} bytes, the limit here is {}", path, size, max_bytes);
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  if (!file) throw IoError("read: {}: cannot be opened; got {}", path, std::strerror(errno));
+  if (size > max_bytes) throw IoError("{}: too large; got {} bytes, the limit here is {}", path, size, max_bytes);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(open_for_reading(path), std::fclose);
   std::vector<std::uint8_t> bytes(size);
   const std::size_t n = read_some(file.get(), bytes, path);
-  if (n != size) throw IoError("read: {}: shrank while being read; got {} of {} bytes", path, n, size);
+  if (n != size) throw IoError("{}: shrank while being read; got {} of {} bytes", path, n, size);
   return bytes;
 }
 

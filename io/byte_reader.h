@@ -53,6 +53,6 @@ class ByteReader {
 };
 
 /// The whole content of a regular file of at most `max_bytes`, as it is on disk. Throws IoError.
-std::vector<std::uint8_t> read_file(const std::string& path, std::uint64_t max_bytes);
+std::vector<std::uint8_t> read_bytes(const std::string& path, std::uint64_t max_bytes);
 
 }  // namespace retort

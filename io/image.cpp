@@ -2,13 +2,9 @@
 #include "io/image.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
-#include <memory>
 
 #include "io/byte_reader.h"
+#include "io/file.h"
 #include "io/image_checks.h"
 #include "tensor/error.h"
 
@@ -20,15 +16,6 @@ constexpr std::uint8_t kJpegSignature[] = {0xff, 0xd8, 0xff};
 
 bool starts_with(std::span<const std::uint8_t> bytes, std::span<const std::uint8_t> signature) {
   return bytes.size() >= signature.size() && std::equal(signature.begin(), signature.end(), bytes.begin());
-}
-
-void write_file(const std::string& path, std::span<const std::uint8_t> bytes) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wb"), std::fclose);
-  if (!file) throw IoError("write: {}: cannot be opened for writing; got {}", path, std::strerror(errno));
-  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file.get()) == bytes.size();
-  // The last bytes reach the file at closing: a full disk may show only there.
-  if (std::fclose(file.release()) != 0 || !written)
-    throw IoError("write: {}: writing {} bytes failed; got {}", path, bytes.size(), std::strerror(errno));
 }
 
 }  // namespace
@@ -56,7 +43,7 @@ Image decode_image(std::span<const std::uint8_t> bytes, const std::string& name,
 }
 
 Image read_image(const std::string& path, int channels) {
-  return decode_image(read_file(path, kMaxImageFileBytes), path, channels);
+  return decode_image(read_bytes(path, kMaxImageFileBytes), path, channels);
 }
 
 Image convert_channels(Image image, int channels) {
@@ -76,20 +63,8 @@ Image convert_channels(Image image, int channels) {
 }
 
 void write_png(const std::string& path, const Image& image) {
-  const std::string partial = path + ".partial";
-  std::error_code failed;
-  try {
-    write_file(partial, encode_png(image));
-  } catch (const IoError&) {
-    std::filesystem::remove(partial, failed);
-    throw;
-  }
-  std::filesystem::rename(partial, path, failed);
-  if (failed) {
-    const std::string reason = failed.message();
-    std::filesystem::remove(partial, failed);
-    throw IoError("write_png: {}: cannot be put in place; got {}", path, reason);
-  }
+  const std::vector<std::uint8_t> file = encode_png(image);
+  write_file_atomic(path, std::as_bytes(std::span(file)));
 }
 
 }  // namespace retort

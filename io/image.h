@@ -46,7 +46,7 @@ Image convert_channels(Image image, int channels);
 /// The PNG file of a gray or RGB image, 8 bits, lossless; the same bytes for the same pixels. Throws ShapeError when
 /// the size, the channels and the number of samples do not fit together.
 std::vector<std::uint8_t> encode_png(const Image& image);
-/// Writes encode_png(image) to `path` through a temporary name beside it, so that a reader never sees half a file.
+/// Writes encode_png(image) to `path`, atomically: a reader never sees half a file. Throws IoError.
 void write_png(const std::string& path, const Image& image);
 
 }  // namespace retort

@@ -48,12 +48,12 @@ TEST_CASE("io/image: write_png leaves the whole file or nothing") {
   CHECK_THROWS_AS(write_png(folder.file("missing/grid.png"), image), IoError);
   std::filesystem::create_directory(folder.file("taken"));
   CHECK_THROWS_AS(write_png(folder.file("taken"), image), IoError);
-  CHECK(!std::filesystem::exists(folder.file("taken.partial")));
+  CHECK(!std::filesystem::exists(folder.file("taken.tmp")));
 }
 
 TEST_CASE("io/image: a full disk is an IoError" * doctest::skip(!std::filesystem::exists("/dev/full"))) {
   const TemporaryFolder folder;
-  std::filesystem::create_symlink("/dev/full", folder.file("grid.png.partial"));
+  std::filesystem::create_symlink("/dev/full", folder.file("grid.png.tmp"));
   CHECK_THROWS_AS(write_png(folder.file("grid.png"), test::random_image(6, 7, 3, 2)), IoError);
   CHECK(!std::filesystem::exists(folder.file("grid.png")));
 }
