@@ -73,17 +73,25 @@ struct CheckpointWriter::Impl {
   explicit Impl(const std::filesystem::path& path)
       : where(fmt::format("checkpoint \"{}\"", path.string())), temporary(path) {
     const auto lock = lock_hdf5();
+    // Into locals first: if one fails, the others are let go under the lock.
+    Hdf5Id made_links = make_link_properties(where), made_properties = make_dataset_properties(where);
     file = make_file(temporary.path().string(), where);
-    links = make_link_properties(where);
-    dataset_properties = make_dataset_properties(where);
+    links = std::move(made_links);
+    dataset_properties = std::move(made_properties);
   }
 
   ~Impl() {
     const auto lock = lock_hdf5();
+    close_properties();
     if (file < 0) return;
     // Closing flushes, and on a full disk fails, leaving the library's cache behind: make room first.
     temporary.discard();
     H5Fclose(file.release());
+  }
+
+  void close_properties() {
+    links = Hdf5Id();
+    dataset_properties = Hdf5Id();
   }
 
   void make_groups(const std::string& name) {
@@ -98,6 +106,21 @@ struct CheckpointWriter::Impl {
     }
   }
 
+  /// Writes and returns the checksum.
+  std::uint32_t write_payload(const std::string& name, std::int64_t offset, std::span<const std::byte> payload) {
+    std::uint32_t crc = 0;
+    try {
+      for (std::size_t done = 0; done < payload.size(); done += kPiece) {
+        const auto piece = payload.subspan(done, std::min(kPiece, payload.size() - done));
+        crc = crc32c(piece, crc);
+        temporary.write_at(piece, offset + static_cast<std::int64_t>(done));
+      }
+    } catch (const IoError& error) {
+      throw IoError("{}: cannot write the tensor \"{}\"; {}", where, name, error.what());
+    }
+    return crc;
+  }
+
   void put_attribute(hid_t owner, const std::string& name, hid_t type, const void* value) {
     const std::string action = fmt::format("write the attribute \"{}\"", name);
     const Hdf5Id scalar(H5Screate(H5S_SCALAR), where, action);
@@ -106,13 +129,15 @@ struct CheckpointWriter::Impl {
   }
 
   void require_open() const {
-    if (file < 0) throw ValueError("{}: written to after commit", where);
+    if (file < 0) throw ValueError("{}: used after commit", where);
+    if (failed) throw ValueError("{}: used after a failed write; start a new file", where);
   }
 
   std::string where;
   TemporaryFile temporary;
   Hdf5Id file, links, dataset_properties;
   std::set<std::string> tensors, groups, attributes;
+  bool failed = false;  ///< a write was begun and not finished: such a file must not be committed
 };
 
 CheckpointWriter::CheckpointWriter(const std::filesystem::path& path) : impl_(std::make_unique<Impl>(path)) {}
@@ -127,6 +152,7 @@ void CheckpointWriter::attribute(const std::string& name, const AttributeValue& 
                      impl_->where, name);
   if (!impl_->attributes.insert(name).second) throw ValueError("{}: attribute \"{}\" given twice", impl_->where, name);
   const auto lock = lock_hdf5();
+  impl_->failed = true;
   if (text != nullptr) {
     // c_str's final zero is the one byte of an empty string: HDF5 has no strings of length 0.
     impl_->put_attribute(impl_->file, name, hdf5_string_type(std::max<std::size_t>(text->size(), 1)), text->c_str());
@@ -135,6 +161,7 @@ void CheckpointWriter::attribute(const std::string& name, const AttributeValue& 
   } else {
     impl_->put_attribute(impl_->file, name, hdf5_type(DType::f64), &std::get<double>(value));
   }
+  impl_->failed = false;
 }
 
 void CheckpointWriter::add(const std::string& name, DType dtype, const Shape& shape,
@@ -153,6 +180,7 @@ void CheckpointWriter::add(const std::string& name, DType dtype, const Shape& sh
                      name, payload.size(), name_of(dtype), shape.str(), bytes);
 
   const auto lock = lock_hdf5();
+  self.failed = true;
   const std::string action = fmt::format("write the tensor \"{}\"", name);
   self.make_groups(name);
   std::vector<hsize_t> extents(shape.begin(), shape.end());
@@ -166,13 +194,9 @@ void CheckpointWriter::add(const std::string& name, DType dtype, const Shape& sh
   const haddr_t offset = payload.empty() ? 0 : H5Dget_offset(dataset);
   if (offset == HADDR_UNDEF) throw_hdf5_error(self.where, action);
   if (offset % kAlignment != 0) throw InternalError("{}: \"{}\" reserved at {}, not aligned", self.where, name, offset);
-  std::uint32_t crc = 0;
-  for (std::size_t done = 0; done < payload.size(); done += kPiece) {
-    const auto piece = payload.subspan(done, std::min(kPiece, payload.size() - done));
-    crc = crc32c(piece, crc);
-    self.temporary.write_at(piece, static_cast<std::int64_t>(offset + done));
-  }
+  const std::uint32_t crc = self.write_payload(name, static_cast<std::int64_t>(offset), payload);
   self.put_attribute(dataset, "crc32c", Hdf5Id(H5Tcopy(H5T_STD_U32LE), self.where, action), &crc);
+  self.failed = false;
 }
 
 void CheckpointWriter::commit() {
@@ -180,10 +204,10 @@ void CheckpointWriter::commit() {
   self.require_open();
   {
     const auto lock = lock_hdf5();
+    self.failed = true;
     // Flushed before it is closed: a failed flush can be given up cleanly, a failed close cannot.
     check_hdf5(H5Fflush(self.file, H5F_SCOPE_GLOBAL), self.where, "write the structure");
-    self.links = {};
-    self.dataset_properties = {};
+    self.close_properties();
     check_hdf5(H5Fclose(self.file.release()), self.where, "close the file");
   }
   self.temporary.commit();

@@ -48,8 +48,8 @@ std::uint32_t crc32c_portable(std::span<const std::byte> bytes, std::uint32_t se
   std::size_t left = bytes.size();
   for (; left >= 8; left -= 8, p += 8) {
     const std::uint64_t word = load_word(p) ^ crc;
-    crc = 0;
-    for (unsigned k = 0; k < 8; ++k) crc ^= kTables[7 - k][(word >> (8 * k)) & 0xffu];
+    const auto look_up = [word](unsigned k) { return kTables[7 - k][(word >> (8 * k)) & 0xffu]; };
+    crc = look_up(0) ^ look_up(1) ^ look_up(2) ^ look_up(3) ^ look_up(4) ^ look_up(5) ^ look_up(6) ^ look_up(7);
   }
   for (; left > 0; --left, ++p) crc = (crc >> 8) ^ kTables[0][(crc ^ std::to_integer<std::uint32_t>(*p)) & 0xffu];
   return ~crc;

@@ -46,8 +46,8 @@ herr_t keep_innermost(unsigned n, const H5E_error2_t* entry, void* reason) {
 
 }  // namespace
 
-std::unique_lock<std::recursive_mutex> lock_hdf5() {
-  static std::recursive_mutex mutex;
+std::unique_lock<std::mutex> lock_hdf5() {
+  static std::mutex mutex;
   std::unique_lock lock(mutex);
   static const bool started = (start_library(), true);
   static_cast<void>(started);

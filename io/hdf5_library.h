@@ -14,8 +14,9 @@
 namespace retort {
 
 /// Starts libhdf5 on the first call (its error printing, exit handler and plugin loading off) and locks it: the library
-/// is not safe for threads, so every function that calls it holds this lock.
-std::unique_lock<std::recursive_mutex> lock_hdf5();
+/// is not safe for threads, so whoever calls it, or lets an Hdf5Id go, holds this lock. (A forked child inherits the
+/// lock as its parent held it, and does not take it again.)
+std::unique_lock<std::mutex> lock_hdf5();
 
 /// Throws IoError "WHERE: cannot ACTION; libhdf5: REASON" with the innermost entry of the library's error stack.
 [[noreturn]] void throw_hdf5_error(std::string_view where, std::string_view action);
@@ -27,7 +28,7 @@ T check_hdf5(T status, std::string_view where, std::string_view action) {
   return status;
 }
 
-/// Owns one identifier of any kind.
+/// Owns one identifier of any kind; closes it when destroyed.
 class Hdf5Id {
  public:
   Hdf5Id() = default;

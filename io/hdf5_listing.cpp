@@ -15,6 +15,7 @@ namespace {
 /// Deflate shrinks at most to 1/1032; a larger claim than this is an attack on memory.
 constexpr std::int64_t kLargestExpansion = 1100;
 constexpr int kDeepestGroup = 64;
+constexpr std::string_view kOtherType = "of an element type other than f64 f32 f16 bf16 i64 i32 u8 bool";
 
 // ---- The message: fixed-size values as they lie in memory, strings with their length. Both ends are this program.
 // ----
@@ -159,17 +160,23 @@ Hdf5Id open_hdf5(int descriptor, const std::string& where) {
   return Hdf5Id(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), where, "open it as HDF5");
 }
 
-/// The dtype whose file type equals `type`, or equals it but for the byte order.
-std::optional<DType> dtype_of_hdf5(hid_t type, bool& little_endian) {
+struct KnownType {
+  DType dtype;
+  bool little_endian;
+  Hdf5Id type;
+};
+
+/// Every dtype's file type, as we write it and with the bytes reversed.
+std::vector<KnownType> known_types(const std::string& where) {
+  std::vector<KnownType> types;
   for (int i = 0; i < kDTypes; ++i) {
-    const Hdf5Id ours = hdf5_type(static_cast<DType>(i));
-    little_endian = true;
-    if (H5Tequal(type, ours) > 0) return static_cast<DType>(i);
-    if (H5Tget_class(ours) == H5T_ENUM || H5Tset_order(ours, H5T_ORDER_BE) < 0) continue;
-    little_endian = false;
-    if (H5Tequal(type, ours) > 0) return static_cast<DType>(i);
+    const auto dtype = static_cast<DType>(i);
+    types.push_back({dtype, true, hdf5_type(dtype)});
+    if (size_of(dtype) == 1) continue;
+    types.push_back({dtype, false, hdf5_type(dtype)});
+    check_hdf5(H5Tset_order(types.back().type, H5T_ORDER_BE), where, "reverse an element type");
   }
-  return std::nullopt;
+  return types;
 }
 
 std::string read_string(hid_t attribute, hid_t type, const std::string& where, const std::string& action) {
@@ -224,7 +231,7 @@ std::optional<std::uint32_t> read_crc(hid_t dataset, const std::string& where, c
 
 class Walk {
  public:
-  explicit Walk(const std::string& where) : where_(where) {}
+  explicit Walk(const std::string& where) : where_(where), types_(known_types(where)) {}
 
   Hdf5Listing run(int descriptor) {
     const Hdf5Id file = open_hdf5(descriptor, where_);
@@ -294,40 +301,41 @@ class Walk {
     }
   }
 
+  static std::string_view problem_with(hid_t space, hid_t creation) {
+    const int rank = H5Sget_simple_extent_ndims(space);
+    if (H5Sget_simple_extent_type(space) == H5S_NULL) return "without any dataspace";
+    if (rank < 0 || rank > kMaxRank) return "of too high a rank";
+    if (H5Pget_layout(creation) == H5D_VIRTUAL || H5Pget_external_count(creation) != 0) return "kept in another file";
+    return {};
+  }
+
   void visit_dataset(hid_t dataset, const std::string& path) {
     const std::string action = fmt::format("describe the tensor \"{}\"", path);
     const Hdf5Id type(H5Dget_type(dataset), where_, action), space(H5Dget_space(dataset), where_, action);
     const Hdf5Id creation(H5Dget_create_plist(dataset), where_, action);
+    const auto known = std::find_if(types_.begin(), types_.end(),
+                                    [&](const KnownType& candidate) { return H5Tequal(type, candidate.type) > 0; });
+    const std::string_view problem = known == types_.end() ? kOtherType : problem_with(space, creation);
+    if (!problem.empty()) {
+      listing_.unreadable[path] = problem;
+      return;
+    }
     ListedTensor tensor;
-    bool little_endian = true;
-    const std::optional<DType> dtype = dtype_of_hdf5(type, little_endian);
-    const int rank = H5Sget_simple_extent_ndims(space);
-    const H5D_layout_t layout = H5Pget_layout(creation);
-    std::string& problem = listing_.unreadable[path];
-    if (!dtype)
-      problem = "an element type other than f64 f32 f16 bf16 i64 i32 u8 bool";
-    else if (H5Sget_simple_extent_type(space) == H5S_NULL)
-      problem = "an empty dataspace";
-    else if (rank < 0 || rank > kMaxRank)
-      problem = fmt::format("rank {} above the limit of {}", rank, kMaxRank);
-    else if (layout == H5D_VIRTUAL || H5Pget_external_count(creation) != 0)
-      problem = "data kept in another file";
-    if (!problem.empty()) return;
-    listing_.unreadable.erase(path);
-
     tensor.entry.name = path;
-    tensor.entry.dtype = *dtype;
-    std::vector<hsize_t> extents(static_cast<std::size_t>(rank));
+    tensor.entry.dtype = known->dtype;
+    std::vector<hsize_t> extents(static_cast<std::size_t>(H5Sget_simple_extent_ndims(space)));
     check_hdf5(H5Sget_simple_extent_dims(space, extents.data(), nullptr), where_, action);
     for (hsize_t extent : extents) tensor.entry.shape.push_back(static_cast<std::int64_t>(extent));
     tensor.entry.crc = read_crc(dataset, where_, action);
     const bool empty = std::find(extents.begin(), extents.end(), 0u) != extents.end();
-    const haddr_t offset = layout == H5D_CONTIGUOUS && little_endian && !empty ? H5Dget_offset(dataset) : HADDR_UNDEF;
+    const bool mappable = !empty && known->little_endian && H5Pget_layout(creation) == H5D_CONTIGUOUS;
+    const haddr_t offset = mappable ? H5Dget_offset(dataset) : HADDR_UNDEF;
     tensor.offset = empty ? 0 : offset == HADDR_UNDEF ? ListedTensor::kDecoded : static_cast<std::int64_t>(offset);
     listing_.tensors.push_back(std::move(tensor));
   }
 
   const std::string& where_;
+  std::vector<KnownType> types_;
   Hdf5Listing listing_;
   std::set<haddr_t> visited_;
 };

@@ -1,7 +1,6 @@
-// tests/io/checkpoint_fixture.h -- a temporary folder, and a small checkpoint with every dtype and kind of name.
+// tests/io/checkpoint_fixture.h -- a small checkpoint with every dtype and kind of name, and what it must read back as.
 #pragma once
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <random>
@@ -11,22 +10,9 @@
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "tensor/error.h"
+#include "tests/io/test_files.h"
 
-namespace retort::testing {
-
-/// A fresh folder, removed with all it holds.
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "retort_io_XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::filesystem::path path;
-};
+namespace retort::test {
 
 struct Record {
   std::string name;
@@ -66,18 +52,18 @@ inline Attributes sample_attributes() {
           {"config", std::string(100'000, 'y') + "\n\xc3\xa9"}};
 }
 
-inline void write_sample(const std::filesystem::path& path) {
+inline void write_sample(const std::filesystem::path& path, const Attributes& attributes = sample_attributes()) {
   CheckpointWriter writer(path);
-  for (const auto& [name, value] : sample_attributes()) writer.attribute(name, value);
+  for (const auto& [name, value] : attributes) writer.attribute(name, value);
   for (const Record& r : sample_records()) writer.add(r.name, r.dtype, r.shape, r.payload);
   writer.commit();
 }
 
 /// Whether the file reads back as exactly what `write_sample` wrote. Damage surfaces as IoError.
-inline bool reads_as_sample(const std::filesystem::path& path) {
+inline bool reads_as_sample(const std::filesystem::path& path, const Attributes& attributes = sample_attributes()) {
   const CheckpointReader reader(path);
   const std::vector<Record> records = sample_records();
-  bool same = reader.attributes() == sample_attributes() && reader.entries().size() == records.size();
+  bool same = reader.attributes() == attributes && reader.entries().size() == records.size();
   for (std::size_t i = 0; same && i < records.size(); ++i) {
     const TensorEntry& entry = reader.entries()[i];
     const auto payload = reader.bytes(records[i].name);
@@ -100,4 +86,4 @@ std::string error_text(F&& action) {
 
 inline bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
-}  // namespace retort::testing
+}  // namespace retort::test

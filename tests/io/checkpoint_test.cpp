@@ -5,12 +5,12 @@
 #include "tests/io/checkpoint_fixture.h"
 
 using namespace retort;
-using namespace retort::testing;
+using namespace retort::test;
 namespace fs = std::filesystem;
 
 TEST_CASE("io: a checkpoint comes back bit for bit, in the order of writing") {
   const TemporaryFolder folder;
-  const fs::path path = folder.path / "model.h5";
+  const fs::path path = folder.file("model.h5");
   write_sample(path);
   CHECK(reads_as_sample(path));
   CHECK_FALSE(fs::exists(path.string() + ".tmp"));
@@ -36,10 +36,10 @@ TEST_CASE("io: a checkpoint comes back bit for bit, in the order of writing") {
 
 TEST_CASE("io: equal input gives checkpoints of equal bytes") {
   const TemporaryFolder folder;
-  write_sample(folder.path / "a.h5");
-  write_sample(folder.path / "b.h5");
-  const std::string a = read_file(folder.path / "a.h5");
-  CHECK(a == read_file(folder.path / "b.h5"));
+  write_sample(folder.file("a.h5"));
+  write_sample(folder.file("b.h5"));
+  const std::string a = read_file(folder.file("a.h5"));
+  CHECK(a == read_file(folder.file("b.h5")));
   std::size_t payload = 0;
   for (const Record& record : sample_records()) payload += record.payload.size();
   CHECK(a.size() > payload);
@@ -48,14 +48,14 @@ TEST_CASE("io: equal input gives checkpoints of equal bytes") {
 
 TEST_CASE("io: an empty checkpoint and one of many tensors read back") {
   const TemporaryFolder folder;
-  CheckpointWriter(folder.path / "none.h5").commit();
-  CHECK(CheckpointReader(folder.path / "none.h5").entries().empty());
+  CheckpointWriter(folder.file("none.h5")).commit();
+  CHECK(CheckpointReader(folder.file("none.h5")).entries().empty());
 
-  CheckpointWriter writer(folder.path / "many.h5");
+  CheckpointWriter writer(folder.file("many.h5"));
   for (std::int32_t i = 0; i < 600; ++i)
     writer.add(fmt::format("block{}.weight", i), DType::i32, {1}, std::as_bytes(std::span(&i, 1)));
   writer.commit();
-  const CheckpointReader reader(folder.path / "many.h5");
+  const CheckpointReader reader(folder.file("many.h5"));
   REQUIRE(reader.entries().size() == 600);
   for (std::int32_t i = 0; i < 600; ++i) {
     CHECK(reader.entries()[static_cast<std::size_t>(i)].name == fmt::format("block{}.weight", i));
@@ -65,7 +65,7 @@ TEST_CASE("io: an empty checkpoint and one of many tensors read back") {
 
 TEST_CASE("io: a checkpoint that is not committed leaves the old one") {
   const TemporaryFolder folder;
-  const fs::path path = folder.path / "model.h5";
+  const fs::path path = folder.file("model.h5");
   write_sample(path);
   const std::string before = read_file(path);
   {
@@ -79,7 +79,7 @@ TEST_CASE("io: a checkpoint that is not committed leaves the old one") {
 
 TEST_CASE("io: the checkpoint writer refuses bad arguments and stays usable") {
   const TemporaryFolder folder;
-  const fs::path path = folder.path / "model.h5";
+  const fs::path path = folder.file("model.h5");
   const std::vector<std::byte> four(4), eight(8);
   CheckpointWriter writer(path);
   writer.add("a/b", DType::f32, {1}, four);
@@ -102,10 +102,10 @@ TEST_CASE("io: the checkpoint writer refuses bad arguments and stays usable") {
 
 TEST_CASE("io: checkpoint paths that cannot be opened are named") {
   const TemporaryFolder folder;
-  const fs::path missing = folder.path / "no" / "model.h5";
+  const fs::path missing = folder.file("no/model.h5");
   CHECK(contains(error_text<IoError>([&] { CheckpointWriter writer(missing); }), missing.string()));
   const std::string text = error_text<IoError>([&] { CheckpointReader reader(missing); });
   CHECK(contains(text, missing.string()));
   CHECK(contains(text, "No such file"));
-  CHECK(contains(error_text<IoError>([&] { CheckpointReader reader(folder.path); }), folder.path.string()));
+  CHECK(contains(error_text<IoError>([&] { CheckpointReader reader(folder.path()); }), folder.path()));
 }
