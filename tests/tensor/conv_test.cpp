@@ -1,0 +1,209 @@
+// tests/tensor/conv_test.cpp -- convolution and its gradients: exact on integers, the same bits for any thread count.
+#include "tensor/cpu/conv.h"
+
+#include <doctest/doctest.h>
+#include <omp.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "tensor/cpu/conv_plan.h"
+
+using namespace retort;
+using namespace retort::cpu;
+
+namespace {
+
+using Index = std::int64_t;
+
+template <class T>
+std::vector<T> integers(Index count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<T> values(static_cast<std::size_t>(count));
+  for (T& v : values) v = static_cast<T>(static_cast<float>(static_cast<int>(random() % 5) - 2));
+  return values;
+}
+template <class T>
+std::vector<T> reals(Index count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<T> values(static_cast<std::size_t>(count));
+  for (T& v : values) v = static_cast<T>(normal(random));
+  return values;
+}
+Index x_count(const ConvShape& s) { return s.n * s.h * s.w * s.c; }
+Index y_count(const ConvShape& s) { return s.n * s.out_h() * s.out_w() * s.o; }
+
+/// Calls f(y index, x index, w index) for every product of the convolution, by its definition.
+template <class F>
+void for_each_product(const ConvShape& s, const F& f) {
+  const Index cg = s.c / s.groups, og = s.o / s.groups;
+  for (Index n = 0; n < s.n; ++n)
+    for (Index oy = 0; oy < s.out_h(); ++oy)
+      for (Index ox = 0; ox < s.out_w(); ++ox)
+        for (Index o = 0; o < s.o; ++o)
+          for (Index i = 0; i < s.kh; ++i)
+            for (Index j = 0; j < s.kw; ++j) {
+              const Index y = oy * s.stride_h - s.pad_h + i * s.dil_h, x = ox * s.stride_w - s.pad_w + j * s.dil_w;
+              if (y < 0 || y >= s.h || x < 0 || x >= s.w) continue;
+              for (Index c = 0; c < cg; ++c)
+                f(((n * s.out_h() + oy) * s.out_w() + ox) * s.o + o, ((n * s.h + y) * s.w + x) * s.c + o / og * cg + c,
+                  ((o * s.kh + i) * s.kw + j) * cg + c);
+            }
+}
+
+template <class T>
+std::vector<T> rounded(const std::vector<double>& values) {
+  std::vector<T> result;
+  for (const double v : values) result.push_back(static_cast<T>(static_cast<compute_t<T>>(v)));
+  return result;
+}
+
+template <class T>
+void check_exact(const ConvShape& s, Engine engine) {
+  const auto x = integers<T>(x_count(s), 1), w = integers<T>(s.weights(), 2), dy = integers<T>(y_count(s), 3);
+  const auto bias = integers<T>(s.o, 4);
+  std::vector<double> y(dy.size()), dx(x.size()), dw(w.size()), db(bias.size());
+  const auto value = [](T v) { return double(compute_t<T>(v)); };
+  for_each_product(s, [&](Index iy, Index ix, Index iw) {
+    y[std::size_t(iy)] += value(x[std::size_t(ix)]) * value(w[std::size_t(iw)]);
+    dx[std::size_t(ix)] += value(dy[std::size_t(iy)]) * value(w[std::size_t(iw)]);
+    dw[std::size_t(iw)] += value(dy[std::size_t(iy)]) * value(x[std::size_t(ix)]);
+  });
+  const auto plain = y;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    y[i] += value(bias[i % bias.size()]);
+    db[i % bias.size()] += value(dy[i]);
+  }
+  CAPTURE(s.n);
+  CAPTURE(s.c);
+  CAPTURE(s.h);
+  CAPTURE(s.o);
+  CAPTURE(s.kh);
+  CAPTURE(s.stride_h);
+  CAPTURE(s.groups);
+  CAPTURE(name_of(dtype_of<T>));
+  CAPTURE(engine == Engine::onednn);
+  std::vector<T> out(y.size(), T(7)), grad_x(x.size(), T(7)), grad_w(w.size(), T(7)), grad_b(bias.size(), T(7));
+  conv_forward<T>(s, x.data(), w.data(), bias.data(), out.data(), engine);
+  CHECK(out == rounded<T>(y));
+  conv_forward<T>(s, x.data(), w.data(), nullptr, out.data(), engine);
+  CHECK(out == rounded<T>(plain));
+  conv_backward_data(s, dy.data(), w.data(), grad_x.data(), engine);
+  CHECK(grad_x == rounded<T>(dx));
+  conv_backward_weights(s, x.data(), dy.data(), grad_w.data(), grad_b.data(), engine);
+  CHECK(grad_w == rounded<T>(dw));
+  CHECK(grad_b == rounded<T>(db));
+}
+
+std::vector<Engine> engines() {
+  if (kHaveOneDnn) return {Engine::onednn, Engine::fallback};
+  return {Engine::fallback};
+}
+
+ConvShape shape(Index n, Index c, Index h, Index w, Index o, Index kh, Index kw) { return {n, c, h, w, o, kh, kw}; }
+ConvShape with(ConvShape s, Index stride, Index pad, Index dilation = 1, Index groups = 1) {
+  s.stride_h = s.stride_w = stride;
+  s.pad_h = s.pad_w = pad;
+  s.dil_h = s.dil_w = dilation;
+  s.groups = groups;
+  return s;
+}
+
+/// Uneven in every respect: kernel, stride, padding and dilation differ between the axes.
+ConvShape uneven() {
+  ConvShape s = shape(2, 4, 11, 9, 6, 3, 2);
+  s.stride_h = 2;
+  s.stride_w = 3;
+  s.pad_h = 1;
+  s.pad_w = 2;
+  s.dil_w = 2;
+  return s;
+}
+
+std::vector<ConvShape> small_shapes() {
+  return {with(shape(2, 3, 8, 7, 5, 3, 3), 1, 1),
+          with(shape(1, 1, 1, 1, 1, 1, 1), 1, 0),
+          with(shape(3, 8, 6, 6, 16, 1, 1), 1, 0),
+          with(shape(3, 8, 7, 7, 4, 1, 1), 2, 0),
+          with(shape(2, 1, 12, 12, 8, 5, 5), 1, 2),
+          with(shape(2, 6, 9, 9, 4, 3, 3), 2, 1),
+          with(shape(2, 4, 9, 10, 4, 3, 3), 1, 2, 2),
+          with(shape(2, 8, 7, 7, 12, 3, 3), 1, 1, 1, 4),
+          with(shape(2, 10, 7, 8, 10, 3, 3), 1, 1, 1, 10),
+          with(shape(2, 6, 9, 9, 12, 3, 3), 2, 1, 1, 6),
+          with(shape(2, 5, 5, 5, 3, 2, 2), 3, 0),
+          with(shape(1, 2, 4, 4, 2, 3, 3), 1, 3),
+          uneven()};
+}
+/// Large enough to be cut: groups of images with a remainder, bands of one image, with strides and dilation.
+std::vector<ConvShape> cut_shapes() {
+  return {with(shape(37, 8, 12, 12, 16, 3, 3), 1, 1), with(shape(1, 16, 41, 23, 24, 3, 3), 1, 1),
+          with(shape(1, 16, 61, 33, 24, 3, 3), 2, 1), with(shape(2, 8, 58, 30, 20, 5, 5), 1, 4, 2),
+          with(shape(1, 48, 96, 48, 32, 2, 2), 4, 0), with(shape(3, 32, 40, 40, 32, 3, 3), 1, 1, 1, 32)};
+}
+
+template <class T>
+void check_threads(const ConvShape& s, Engine engine) {
+  const auto x = reals<T>(x_count(s), 1), w = reals<T>(s.weights(), 2), dy = reals<T>(y_count(s), 3);
+  std::vector<T> first[4];
+  const int saved = omp_get_max_threads();
+  for (const int threads : {1, 2, 5}) {
+    omp_set_num_threads(threads);
+    std::vector<T> y(dy.size()), dx(x.size()), dw(w.size()), db(std::size_t(s.o));
+    conv_forward<T>(s, x.data(), w.data(), nullptr, y.data(), engine);
+    conv_backward_data(s, dy.data(), w.data(), dx.data(), engine);
+    conv_backward_weights(s, x.data(), dy.data(), dw.data(), db.data(), engine);
+    std::size_t i = 0;
+    for (const auto& result : {y, dx, dw, db}) {
+      if (threads == 1) first[i] = result;
+      CAPTURE(s.n);
+      CAPTURE(s.c);
+      CAPTURE(i);
+      CHECK(std::memcmp(first[i].data(), result.data(), result.size() * sizeof(T)) == 0);
+      ++i;
+    }
+  }
+  omp_set_num_threads(saved);
+}
+
+}  // namespace
+
+TEST_CASE("conv: integer convolutions and gradients are exact for all dtypes and engines") {
+  for (const Engine engine : engines())
+    for (const ConvShape& s : small_shapes()) {
+      check_exact<double>(s, engine);
+      check_exact<float>(s, engine);
+      check_exact<BFloat16>(s, engine);
+      check_exact<Half>(s, engine);
+    }
+}
+
+TEST_CASE("conv: integer convolutions and gradients are exact where pieces meet") {
+  for (const Engine engine : engines())
+    for (const ConvShape& s : cut_shapes()) {
+      REQUIRE(plan_pieces(s, ConvKind::forward).size() > 1);
+      REQUIRE(plan_pieces(s, ConvKind::backward_data).size() > 1);
+      REQUIRE(plan_pieces(s, ConvKind::backward_weights).size() > 1);
+      check_exact<float>(s, engine);
+    }
+}
+
+TEST_CASE("conv: 1, 2 and 5 threads give the same bits") {
+  for (const Engine engine : engines()) {
+    for (const ConvShape& s : cut_shapes()) check_threads<float>(s, engine);
+    check_threads<float>(with(shape(4, 3, 16, 16, 8, 3, 3), 1, 1), engine);
+    check_threads<BFloat16>(cut_shapes().front(), engine);
+    check_threads<double>(cut_shapes()[1], engine);
+  }
+}
+
+TEST_CASE("conv: an empty batch has zero weight gradients") {
+  const ConvShape s = with(shape(0, 2, 4, 4, 3, 3, 3), 1, 1);
+  std::vector<float> dw(static_cast<std::size_t>(s.weights()), 1.f), db(3, 1.f);
+  conv_backward_weights<float>(s, nullptr, nullptr, dw.data(), db.data());
+  CHECK(dw == std::vector<float>(dw.size(), 0.f));
+  CHECK(db == std::vector<float>(3, 0.f));
+}
