@@ -162,7 +162,7 @@ TEST_CASE("io/idx: seeded damage gives IoError or a consistent array") {
   write_gzip(folder.file("good.gz"), plain);
   const Bytes gzip = read_bytes(folder.file("good.gz"), 1 << 20);
   int refused = 0;
-  const int n = test::rounds(200, 40000);
+  const int n = test::rounds(200, 20000);
   for (int i = 0; i < n; ++i) {
     write_bytes(folder.file("bad"), test::damaged(i % 2 == 0 ? plain : gzip, rng));
     try {

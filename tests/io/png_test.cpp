@@ -1,6 +1,8 @@
 // tests/io/png_test.cpp -- PNG: hand-made files of every pixel format, round trips, refusals, damage.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "io/image.h"
 #include "tensor/error.h"
 #include "tests/io/image_samples.h"
@@ -15,6 +17,37 @@ namespace {
 const auto decode = [](const Bytes& bytes, const std::string& name) { return decode_png(bytes, name); };
 
 Image decoded(const PngParts& parts, int channels = 0) { return decode_png(png_file(parts), "hand-made", channels); }
+
+/// Recomputes every chunk's checksum, so that damage gets past it.
+Bytes resealed(Bytes png) {
+  for (std::size_t at = 8; at + 12 <= png.size();) {
+    const std::size_t length =
+        std::size_t{png[at]} << 24 | std::size_t{png[at + 1]} << 16 | std::size_t{png[at + 2]} << 8 | png[at + 3];
+    if (length > png.size() - at - 12) break;
+    Bytes sum;
+    test::append_u32(sum, static_cast<std::uint32_t>(crc32(0, &png[at + 4], static_cast<uInt>(length + 4))));
+    std::copy(sum.begin(), sum.end(), png.begin() + static_cast<std::ptrdiff_t>(at + 8 + length));
+    at += length + 12;
+  }
+  return png;
+}
+
+/// A well-formed file whose header fields, palette and scanlines have nothing to do with each other.
+Bytes nonsense(std::mt19937_64& rng) {
+  const auto some = [&rng](std::size_t most) {
+    Bytes b(rng() % (most + 1));
+    for (std::uint8_t& v : b) v = static_cast<std::uint8_t>(rng() % 100 == 0 ? rng() : rng() % 5);
+    return b;
+  };
+  return png_file({.width = static_cast<std::uint32_t>(rng() % 20),
+                   .height = static_cast<std::uint32_t>(rng() % 20),
+                   .depth = static_cast<std::uint8_t>(1u << rng() % 5),
+                   .color_type = static_cast<std::uint8_t>(rng() % 7),
+                   .interlace = static_cast<std::uint8_t>(rng() % 2),
+                   .palette = some(20),
+                   .transparency = some(6),
+                   .scanlines = some(4000)});
+}
 
 }  // namespace
 
@@ -132,4 +165,24 @@ TEST_CASE("io/png: seeded damage gives IoError or a consistent image") {
       png_file({.width = 3, .depth = 2, .color_type = 3, .palette = Bytes(9), .scanlines = {0, 0b10010000}})};
   const int n = test::rounds(600, 60000);
   CHECK(test::refusals_of_damaged(files, n, 8, decode) > n / 2);
+  const int refused = test::refusals_of_damaged(
+      files, n, 9, [](const Bytes& bad, const std::string& name) { return decode_png(resealed(bad), name); });
+  CHECK(refused > n / 4);
+  CHECK(refused < n);
+}
+
+TEST_CASE("io/png: well-formed nonsense gives IoError or a consistent image") {
+  std::mt19937_64 rng(10);
+  const int n = test::rounds(600, 60000);
+  int refused = 0;
+  for (int i = 0; i < n; ++i) {
+    const Bytes file = nonsense(rng);
+    try {
+      if (!test::is_consistent(decode_png(file, "nonsense"))) FAIL("inconsistent image from file number " << i);
+    } catch (const IoError&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > n / 4);
+  CHECK(refused < 9 * n / 10);
 }
