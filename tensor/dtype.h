@@ -24,9 +24,7 @@ constexpr std::string_view name_of(DType t) {
 }
 constexpr bool is_float(DType t) { return t <= DType::bf16; }
 /// The type a value of `t` is accumulated in: f64 for f64, f32 for the other floats, i64 for integers.
-constexpr DType accumulator_of(DType t) {
-  return t == DType::f64 ? DType::f64 : is_float(t) ? DType::f32 : DType::i64;
-}
+constexpr DType accumulator_of(DType t) { return t == DType::f64 ? DType::f64 : is_float(t) ? DType::f32 : DType::i64; }
 /// "f32" -> DType::f32; throws ConfigError naming the known ones. Defined in dtype.cpp.
 DType dtype_from_name(std::string_view name);
 
@@ -66,7 +64,8 @@ struct Half {
     const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000u) << 16, mag = h & 0x7fffu;
     if (mag >= 0x7c00u)
       return std::bit_cast<float>(sign | 0x7f800000u | ((mag & 0x3ffu) << 13) | ((mag & 0x3ffu) ? 0x400000u : 0u));
-    if (mag < 0x400u) return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(static_cast<float>(mag) * 0x1p-24f));
+    if (mag < 0x400u)
+      return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(static_cast<float>(mag) * 0x1p-24f));
     return std::bit_cast<float>(sign | ((mag << 13) + 0x38000000u));
 #endif
   }
@@ -89,41 +88,96 @@ struct BFloat16 {
   }
 };
 
-template <class T> struct DTypeOf;
-template <> struct DTypeOf<double> { static constexpr DType value = DType::f64; };
-template <> struct DTypeOf<float> { static constexpr DType value = DType::f32; };
-template <> struct DTypeOf<Half> { static constexpr DType value = DType::f16; };
-template <> struct DTypeOf<BFloat16> { static constexpr DType value = DType::bf16; };
-template <> struct DTypeOf<std::int64_t> { static constexpr DType value = DType::i64; };
-template <> struct DTypeOf<std::int32_t> { static constexpr DType value = DType::i32; };
-template <> struct DTypeOf<std::uint8_t> { static constexpr DType value = DType::u8; };
-template <> struct DTypeOf<bool> { static constexpr DType value = DType::boolean; };
-template <class T> inline constexpr DType dtype_of = DTypeOf<T>::value;
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::f64;
+};
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct DTypeOf<Half> {
+  static constexpr DType value = DType::f16;
+};
+template <>
+struct DTypeOf<BFloat16> {
+  static constexpr DType value = DType::bf16;
+};
+template <>
+struct DTypeOf<std::int64_t> {
+  static constexpr DType value = DType::i64;
+};
+template <>
+struct DTypeOf<std::int32_t> {
+  static constexpr DType value = DType::i32;
+};
+template <>
+struct DTypeOf<std::uint8_t> {
+  static constexpr DType value = DType::u8;
+};
+template <>
+struct DTypeOf<bool> {
+  static constexpr DType value = DType::boolean;
+};
+template <class T>
+inline constexpr DType dtype_of = DTypeOf<T>::value;
 
 /// The C++ type in which a kernel computes on elements of T (f32 for the 16-bit floats, T otherwise).
-template <class T> struct ComputeType { using type = T; };
-template <> struct ComputeType<Half> { using type = float; };
-template <> struct ComputeType<BFloat16> { using type = float; };
-template <class T> using compute_t = typename ComputeType<T>::type;
+template <class T>
+struct ComputeType {
+  using type = T;
+};
+template <>
+struct ComputeType<Half> {
+  using type = float;
+};
+template <>
+struct ComputeType<BFloat16> {
+  using type = float;
+};
+template <class T>
+using compute_t = typename ComputeType<T>::type;
 
 /// Calls `f(T{})` with the C++ type of a float dtype. Returns false when `t` is not a float dtype.
-template <class F> bool visit_float(DType t, F&& f) {
+template <class F>
+bool visit_float(DType t, F&& f) {
   switch (t) {
-    case DType::f64: f(double{}); return true;
-    case DType::f32: f(float{}); return true;
-    case DType::f16: f(Half{}); return true;
-    case DType::bf16: f(BFloat16{}); return true;
-    default: return false;
+    case DType::f64:
+      f(double{});
+      return true;
+    case DType::f32:
+      f(float{});
+      return true;
+    case DType::f16:
+      f(Half{});
+      return true;
+    case DType::bf16:
+      f(BFloat16{});
+      return true;
+    default:
+      return false;
   }
 }
 /// Calls `f(T{})` with the C++ type of any dtype.
-template <class F> void visit_any(DType t, F&& f) {
+template <class F>
+void visit_any(DType t, F&& f) {
   if (visit_float(t, f)) return;
   switch (t) {
-    case DType::i64: f(std::int64_t{}); return;
-    case DType::i32: f(std::int32_t{}); return;
-    case DType::u8: f(std::uint8_t{}); return;
-    default: f(bool{}); return;
+    case DType::i64:
+      f(std::int64_t{});
+      return;
+    case DType::i32:
+      f(std::int32_t{});
+      return;
+    case DType::u8:
+      f(std::uint8_t{});
+      return;
+    default:
+      f(bool{});
+      return;
   }
 }
 

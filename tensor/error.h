@@ -21,14 +21,13 @@ class Error : public std::runtime_error {
   int exit_code_;
 };
 
-#define RETORT_ERROR_CLASS(Name, code)                                                         \
-  class Name : public Error {                                                                  \
-   public:                                                                                     \
-    explicit Name(const std::string& message) : Error(#Name, code, message) {}                 \
-    template <class... Args>                                                                   \
-      requires(sizeof...(Args) > 0)                                                            \
-    explicit Name(fmt::format_string<Args...> format, Args&&... args)                          \
-        : Error(#Name, code, fmt::format(format, std::forward<Args>(args)...)) {}              \
+#define RETORT_ERROR_CLASS(Name, code)                                                              \
+  class Name : public Error {                                                                       \
+   public:                                                                                          \
+    explicit Name(const std::string& message) : Error(#Name, code, message) {}                      \
+    template <class... Args>                                                                        \
+    requires(sizeof...(Args) > 0) explicit Name(fmt::format_string<Args...> format, Args&&... args) \
+        : Error(#Name, code, fmt::format(format, std::forward<Args>(args)...)) {}                   \
   }
 
 RETORT_ERROR_CLASS(ShapeError, 10);     ///< shapes do not fit the operation

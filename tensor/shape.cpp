@@ -64,7 +64,8 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, std::string_view op) {
   Shape out = Dims::filled(std::max(a.rank(), b.rank()), 1);
   for (int i = 1; i <= out.rank(); ++i) {
     const std::int64_t x = i <= a.rank() ? a[a.rank() - i] : 1, y = i <= b.rank() ? b[b.rank() - i] : 1;
-    if (x != y && x != 1 && y != 1) throw ShapeError("{}: shapes do not broadcast; got {} and {}", op, a.str(), b.str());
+    if (x != y && x != 1 && y != 1)
+      throw ShapeError("{}: shapes do not broadcast; got {} and {}", op, a.str(), b.str());
     out[out.rank() - i] = x == 1 ? y : x;
   }
   return out;

@@ -59,9 +59,9 @@ struct Layout {
   std::int64_t offset = 0;  ///< first element, in elements from the storage's start
 
   std::int64_t numel() const { return shape.product(); }
-  bool contiguous() const;      ///< row-major without gaps (axes of extent 1 are ignored)
-  bool channels_last() const;   ///< rank >= 3 and channels innermost without gaps
-  bool dense() const;           ///< some permutation of row-major: every element of a gap-free block exactly once
+  bool contiguous() const;     ///< row-major without gaps (axes of extent 1 are ignored)
+  bool channels_last() const;  ///< rank >= 3 and channels innermost without gaps
+  bool dense() const;          ///< some permutation of row-major: every element of a gap-free block exactly once
   /// Elements from the first to one past the last one reached; 0 for an empty tensor.
   std::int64_t extent() const;
 };

@@ -1,0 +1,69 @@
+// tensor/elementwise.h -- the one formula of every elementwise op, compiled by the host and by the device.
+// A functor computes on float or double; 16-bit floats are widened around it. The op table entry carries its name.
+#pragma once
+#include <algorithm>
+#include <cmath>
+
+#include "tensor/math.h"
+
+namespace retort::elementwise {
+
+#define RETORT_UNARY_FUNCTOR(Name, expression) \
+  struct Name {                                \
+    template <class T>                         \
+    RETORT_HD T operator()(T x) const {        \
+      return (expression);                     \
+    }                                          \
+  }
+#define RETORT_BINARY_FUNCTOR(Name, expression) \
+  struct Name {                                 \
+    template <class T>                          \
+    RETORT_HD T operator()(T x, T y) const {    \
+      return (expression);                      \
+    }                                           \
+  }
+
+RETORT_UNARY_FUNCTOR(Neg, -x);
+RETORT_UNARY_FUNCTOR(Abs, x < T(0) ? -x : x);
+RETORT_UNARY_FUNCTOR(Sign, T((x > T(0)) - (x < T(0))));
+RETORT_UNARY_FUNCTOR(Exp, exp_fast(x));
+RETORT_UNARY_FUNCTOR(Expm1, expm1_fast(x));
+RETORT_UNARY_FUNCTOR(Log, log_fast(x));
+RETORT_UNARY_FUNCTOR(Log1p, log1p_fast(x));
+RETORT_UNARY_FUNCTOR(Sqrt, std::sqrt(x));
+RETORT_UNARY_FUNCTOR(Rsqrt, T(1) / std::sqrt(x));
+RETORT_UNARY_FUNCTOR(Square, x* x);
+RETORT_UNARY_FUNCTOR(Reciprocal, T(1) / x);
+RETORT_UNARY_FUNCTOR(Sin, sin_fast(x));
+RETORT_UNARY_FUNCTOR(Cos, cos_fast(x));
+RETORT_UNARY_FUNCTOR(Tanh, tanh_fast(x));
+RETORT_UNARY_FUNCTOR(Sigmoid, sigmoid_fast(x));
+RETORT_UNARY_FUNCTOR(Erf, erf_fast(x));
+RETORT_UNARY_FUNCTOR(Relu, x > T(0) ? x : T(0));
+RETORT_UNARY_FUNCTOR(Silu, x* sigmoid_fast(x));
+RETORT_UNARY_FUNCTOR(Softplus, (x > T(0) ? x : T(0)) + log1p_fast(exp_fast(x < T(0) ? x : -x)));
+/// x Phi(x), the exact (erf) form.
+RETORT_UNARY_FUNCTOR(Gelu, x* T(0.5) * (T(1) + erf_fast(x * T(0.70710678118654752440))));
+/// 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the form of GPT-2.
+RETORT_UNARY_FUNCTOR(GeluTanh,
+                     x* T(0.5) * (T(1) + tanh_fast(T(0.79788456080286535588) * (x + T(0.044715) * x * x * x))));
+RETORT_UNARY_FUNCTOR(Floor, std::floor(x));
+RETORT_UNARY_FUNCTOR(Round, std::nearbyint(x));
+
+RETORT_BINARY_FUNCTOR(Add, x + y);
+RETORT_BINARY_FUNCTOR(Sub, x - y);
+RETORT_BINARY_FUNCTOR(Mul, x* y);
+RETORT_BINARY_FUNCTOR(Div, x / y);
+RETORT_BINARY_FUNCTOR(Pow, pow_fast(x, y));
+RETORT_BINARY_FUNCTOR(Maximum, x != x || x > y ? x : y);  ///< NaN when either is
+RETORT_BINARY_FUNCTOR(Minimum, x != x || x < y ? x : y);
+
+RETORT_BINARY_FUNCTOR(Equal, x == y);
+RETORT_BINARY_FUNCTOR(NotEqual, x != y);
+RETORT_BINARY_FUNCTOR(Less, x < y);
+RETORT_BINARY_FUNCTOR(LessEqual, x <= y);
+
+#undef RETORT_UNARY_FUNCTOR
+#undef RETORT_BINARY_FUNCTOR
+
+}  // namespace retort::elementwise

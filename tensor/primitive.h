@@ -1,0 +1,118 @@
+// tensor/primitive.h -- the op table, (op, device) -> kernel, and dispatch: the one door to every kernel.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace retort {
+
+/// The non-tensor arguments of an op call, shared by the tape and the kernels. Empty for ops without any.
+class AttrBox {
+ public:
+  AttrBox() = default;
+  template <class A>
+  static AttrBox of(A attrs) {
+    AttrBox box;
+    box.held_ = Ref<Base>(new Holder<A>(std::move(attrs)));
+    return box;
+  }
+  template <class A>
+  const A& as() const {
+    return static_cast<const Holder<A>*>(held_.get())->value;
+  }
+
+ private:
+  struct Base : RefCounted<Base> {
+    virtual ~Base() = default;
+  };
+  template <class A>
+  struct Holder final : Base {
+    explicit Holder(A v) : value(std::move(v)) {}
+    A value;
+  };
+  Ref<Base> held_;
+};
+
+struct KernelCall {
+  std::span<const Tensor> in;
+  std::span<const Tensor> out;  ///< allocated by dispatch with the inferred layouts
+  const AttrBox& attrs;
+  std::byte* scratch;  ///< as many bytes as infer asked for, 64-byte aligned
+};
+using Kernel = void (*)(const KernelCall&);
+
+/// What a shape function sees and fills: one `output` per result, in order.
+class InferCall {
+ public:
+  struct Output {
+    Shape shape;
+    DType dtype;
+    Strides strides;
+  };
+  InferCall(std::string_view op_name, std::span<const Tensor> inputs, const AttrBox& attributes)
+      : name(op_name), in(inputs), attrs(attributes) {}
+  std::string_view name;
+  std::span<const Tensor> in;
+  const AttrBox& attrs;
+
+  void output(const Shape& shape, DType dtype) { outputs.push_back({shape, dtype, contiguous_strides(shape)}); }
+  void output(const Shape& shape, DType dtype, const Strides& strides) { outputs.push_back({shape, dtype, strides}); }
+  void scratch(std::int64_t bytes) { scratch_bytes += bytes; }
+
+  std::vector<Output> outputs;
+  std::int64_t scratch_bytes = 0;
+};
+using InferFn = void (*)(InferCall&);
+/// Metadata-only ops: the result shares the input's storage.
+using ViewFn = Tensor (*)(const Tensor& in, const AttrBox& attrs);
+
+/// An op as the tensor room sees it: a name, a shape function (or a view) and kernels by device.
+struct Primitive {
+  std::string_view name;
+  ViewFn view = nullptr;
+  InferFn infer = nullptr;
+  mutable std::atomic<Kernel> kernels[kDeviceKinds] = {};  ///< filled from the op table at first use
+
+  explicit Primitive(std::string_view op_name) : name(op_name) {}
+};
+
+/// Enters a kernel into the op table; called by static objects (RETORT_CPU_KERNEL).
+bool register_kernel(std::string_view op, DeviceKind device, Kernel kernel);
+/// Names of all ops with a kernel for `device`, sorted.
+std::vector<std::string_view> registered_kernels(DeviceKind device);
+
+/// Defines and registers the CPU kernel of op `op`: RETORT_CPU_KERNEL(softmax) { ... call.in[0] ... }
+#define RETORT_CPU_KERNEL(op)                                                     \
+  static void cpu_kernel_##op(const ::retort::KernelCall& call);                  \
+  [[maybe_unused]] static const bool cpu_kernel_##op##_registered =               \
+      ::retort::register_kernel(#op, ::retort::DeviceKind::cpu, cpu_kernel_##op); \
+  static void cpu_kernel_##op([[maybe_unused]] const ::retort::KernelCall& call)
+
+/// Sees every kernel launch of its thread: profilers, NaN guards, graph capture. Installed by DispatchScope.
+struct DispatchObserver {
+  virtual ~DispatchObserver() = default;
+  virtual void before(const Primitive&, std::span<const Tensor> /*in*/) {}
+  virtual void after(const Primitive&, std::span<const Tensor> /*in*/, std::span<const Tensor> /*out*/) {}
+};
+class DispatchScope {
+ public:
+  explicit DispatchScope(DispatchObserver& observer);
+  ~DispatchScope();
+  DispatchScope(const DispatchScope&) = delete;
+  DispatchScope& operator=(const DispatchScope&) = delete;
+
+ private:
+  DispatchObserver* previous_;
+};
+
+/// Runs an op on unlifted tensors: checks devices, infers, allocates outputs and scratch, calls the kernel. On the meta
+/// device everything but the kernel happens. Throws ShapeError, DTypeError, DeviceError naming the op.
+void dispatch(const Primitive& op, std::span<const Tensor> in, const AttrBox& attrs, std::span<Tensor> out);
+
+/// Runs an op's kernel on outputs that exist already (writers, optimisers). Nothing happens on the meta device.
+void run_kernel(const Primitive& op, std::span<const Tensor> in, const AttrBox& attrs, std::span<const Tensor> out);
+
+}  // namespace retort

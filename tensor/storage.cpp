@@ -1,0 +1,131 @@
+#include "tensor/storage.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+#include "tensor/error.h"
+
+namespace retort {
+
+std::string Device::str() const {
+  constexpr std::string_view names[kDeviceKinds] = {"cpu", "meta", "emu", "cuda"};
+  const std::string_view name = names[static_cast<int>(kind)];
+  return kind == DeviceKind::cuda ? fmt::format("{}:{}", name, static_cast<int>(index)) : std::string(name);
+}
+
+void MemoryAccount::charge(std::int64_t bytes) {
+  const std::int64_t now = current_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  std::int64_t seen = peak();
+  while (seen < now && !peak_.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
+  }
+}
+
+namespace {
+Ref<MemoryAccount>& thread_account() {
+  thread_local Ref<MemoryAccount> account(new MemoryAccount);
+  return account;
+}
+
+/// Host blocks above kSmall are kept in size classes (eight per power of two) and reused: returning them to the system
+/// costs a page fault per 4 KiB at the next use. Small blocks go to malloc, which is as good at them.
+class HostPool {
+ public:
+  static constexpr std::int64_t kSmall = 16 * 1024, kKeep = std::int64_t{2} << 30;
+
+  std::byte* allocate(std::int64_t bytes) {
+    if (bytes <= kSmall) return from_system(bytes);
+    const auto [index, size] = size_class(bytes);
+    {
+      const std::lock_guard lock(mutex_);
+      auto& free = free_[index];
+      if (!free.empty()) {
+        std::byte* p = free.back();
+        free.pop_back();
+        kept_ -= size;
+        return p;
+      }
+    }
+    if (std::byte* p = from_system(size)) return p;
+    trim();
+    return from_system(size);
+  }
+  void release(std::byte* p, std::int64_t bytes) {
+    if (bytes > kSmall) {
+      const auto [index, size] = size_class(bytes);
+      const std::lock_guard lock(mutex_);
+      if (kept_ + size <= kKeep) {
+        free_[index].push_back(p);
+        kept_ += size;
+        return;
+      }
+    }
+    std::free(p);
+  }
+
+ private:
+  static std::byte* from_system(std::int64_t bytes) {
+    return static_cast<std::byte*>(std::aligned_alloc(64, static_cast<std::size_t>(bytes)));
+  }
+  static std::pair<std::size_t, std::int64_t> size_class(std::int64_t bytes) {
+    const int log = std::bit_width(static_cast<std::uint64_t>(bytes - 1)) - 1;                    // 2^log <= bytes - 1
+    const std::int64_t step = std::int64_t{1} << (log - 3), eighths = (bytes + step - 1) / step;  // 9..16
+    return {static_cast<std::size_t>(log * 8 + (eighths - 9)), eighths * step};
+  }
+  void trim() {
+    const std::lock_guard lock(mutex_);
+    for (auto& free : free_) {
+      for (std::byte* p : free) std::free(p);
+      free.clear();
+    }
+    kept_ = 0;
+  }
+
+  std::mutex mutex_;
+  std::array<std::vector<std::byte*>, 64 * 8> free_;
+  std::int64_t kept_ = 0;
+};
+
+/// Never destroyed: tensors with static storage duration may outlive any order of destruction.
+HostPool& host_pool() {
+  static HostPool& pool = *new HostPool;
+  return pool;
+}
+}  // namespace
+
+MemoryAccount& MemoryAccount::current_account() { return *thread_account(); }
+
+MemoryScope::MemoryScope(Ref<MemoryAccount> account) : previous_(thread_account()) { thread_account() = account; }
+MemoryScope::~MemoryScope() { thread_account() = previous_; }
+
+Ref<Storage> Storage::allocate(std::int64_t bytes, Device device) {
+  if (bytes < 0 || bytes > (std::int64_t{1} << 46))
+    throw MemoryError("allocate: {} bytes on {} is not a possible size", bytes, device.str());
+  if (device.kind == DeviceKind::emu || device.kind == DeviceKind::cuda)
+    throw DeviceError("allocate: device {} is not part of this build", device.str());
+  Ref<Storage> s(new Storage);
+  s->bytes_ = bytes;
+  s->device_ = device;
+  s->charged_ = std::max<std::int64_t>((bytes + 63) / 64 * 64, 64);
+  if (device.kind == DeviceKind::cpu) {
+    s->data_ = host_pool().allocate(s->charged_);
+    if (!s->data_)
+      throw MemoryError(
+          "allocate: the system has no {} bytes left; {} bytes are alive in tensors; use a smaller "
+          "micro-batch or checkpointing",
+          bytes, MemoryAccount::current_account().current());
+  }
+  s->account_ = thread_account();
+  s->account_->charge(s->charged_);
+  return s;
+}
+
+Storage::~Storage() {
+  if (data_) host_pool().release(data_, charged_);
+  if (account_) account_->release_bytes(charged_);
+}
+
+}  // namespace retort

@@ -1,0 +1,38 @@
+#include "tensor/write.h"
+
+#include "tensor/primitive.h"
+
+namespace retort {
+
+namespace {
+const Primitive kFill("fill"), kCopy("copy"), kAccumulate("accumulate");
+}
+
+void fill_(const Tensor& dst, double value) {
+  run_kernel(kFill, {}, AttrBox::of(value), std::span(&dst, 1));
+  dst.storage()->mark_written("fill_");
+}
+
+void assign_(const Tensor& dst, const Tensor& src, std::string_view writer) {
+  if (!(dst.shape() == src.shape())) throw ShapeError("{}: cannot assign {} to {}", writer, src.str(), dst.str());
+  const Tensor in = src.unlifted();
+  run_kernel(kCopy, std::span(&in, 1), {}, std::span(&dst, 1));
+  dst.storage()->mark_written(writer);
+}
+
+void accumulate_(const Tensor& dst, const Tensor& src) {
+  if (!(dst.shape() == src.shape()) || dst.dtype() != src.dtype())
+    throw ShapeError("accumulate_: cannot add {} to {}", src.str(), dst.str());
+  const Tensor in = src.unlifted();
+  run_kernel(kAccumulate, std::span(&in, 1), {}, std::span(&dst, 1));
+  dst.storage()->mark_written("accumulate_");
+}
+
+Tensor copy_of(const Tensor& src, bool channels_last) {
+  const Strides strides = channels_last ? channels_last_strides(src.shape()) : contiguous_strides(src.shape());
+  Tensor out = Tensor::empty(src.shape(), src.dtype(), src.device(), &strides);
+  assign_(out, src, "copy_of");
+  return out;
+}
+
+}  // namespace retort
