@@ -72,6 +72,7 @@ std::vector<std::string> groups_of(const std::string& name) {
 struct CheckpointWriter::Impl {
   explicit Impl(const std::filesystem::path& path)
       : where(fmt::format("checkpoint \"{}\"", path.string())), temporary(path) {
+    require_room();
     const auto lock = lock_hdf5();
     // Into locals first: if one fails, the others are let go under the lock.
     Hdf5Id made_links = make_link_properties(where), made_properties = make_dataset_properties(where);
@@ -87,6 +88,12 @@ struct CheckpointWriter::Impl {
     // Closing flushes, and on a full disk fails, leaving the library's cache behind: make room first.
     temporary.discard();
     H5Fclose(file.release());
+  }
+
+  /// On a full disk libhdf5 loses memory when it cannot write a new file's first bytes: finds out before it tries.
+  void require_room() {
+    temporary.write_at(std::vector<std::byte>(1 << 14), 0);
+    temporary.discard();
   }
 
   void close_properties() {

@@ -37,7 +37,8 @@ constexpr bool kLimitMemory = true;
 constexpr bool kLimitMemory = true;
 #endif
 
-constexpr int kDone = 0, kThrew = 1;
+/// Exit statuses of the child; sanitizers and libraries that give up use others.
+constexpr int kDone = 0, kThrew = 100, kNoLimits = 101;
 
 /// Bytes of address space this process has mapped.
 std::int64_t mapped_bytes() {
@@ -51,7 +52,7 @@ void set_limit(int resource, std::int64_t value) {
   getrlimit(static_cast<__rlimit_resource>(resource), &limit);
   const rlim_t wanted = std::min(static_cast<rlim_t>(value), limit.rlim_max);
   limit = {wanted, wanted};
-  if (setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) _exit(kThrew);
+  if (setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) _exit(kNoLimits);
 }
 
 bool send(int fd, std::string_view text) {
@@ -137,7 +138,10 @@ std::string run_in_child(const std::string& where, const std::function<std::stri
     throw IoError(
         "{}: damaged or hostile; the child process reading it died of {}", where,
         WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL ? "its time limit" : strsignal(WTERMSIG(status)));
-  if (WEXITSTATUS(status) != kDone) throw IoError("{}", reply.empty() ? where + ": the child process failed" : reply);
+  if (WEXITSTATUS(status) == kThrew) throw IoError("{}", reply);
+  if (WEXITSTATUS(status) != kDone)
+    throw IoError("{}: damaged or hostile; the child process reading it gave up with status {}", where,
+                  WEXITSTATUS(status));
   return reply;
 }
 

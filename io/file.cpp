@@ -91,7 +91,7 @@ void TemporaryFile::write_at(std::span<const std::byte> bytes, std::int64_t offs
 }
 
 void TemporaryFile::discard() {
-  // A file that cannot even be shortened is removed by the destructor all the same.
+  // Nothing depends on it: a file that cannot even be shortened is overwritten or removed all the same.
   if (::ftruncate(fd_.get(), 0) != 0) return;
 }
 

@@ -56,7 +56,7 @@ class TemporaryFile {
 
   const std::filesystem::path& path() const { return path_; }
   void write_at(std::span<const std::byte> bytes, std::int64_t offset);
-  /// Frees the space on disk of a file that will not be committed.
+  /// Empties the file, which frees its space on disk.
   void discard();
   void commit();
 

@@ -1,7 +1,11 @@
 // tests/io/checkpoint_test.cpp -- checkpoints come back bit for bit, are reproducible, and refuse bad arguments.
 #include "io/checkpoint.h"
 
+#include <array>
+#include <thread>
+
 #include "io/crc32c.h"
+#include "io/hdf5_library.h"
 #include "tests/io/checkpoint_fixture.h"
 
 using namespace retort;
@@ -108,4 +112,52 @@ TEST_CASE("io: checkpoint paths that cannot be opened are named") {
   CHECK(contains(text, missing.string()));
   CHECK(contains(text, "No such file"));
   CHECK(contains(error_text<IoError>([&] { CheckpointReader reader(folder.path()); }), folder.path()));
+}
+
+TEST_CASE("io: libhdf5 itself reads a checkpoint's values, 16-bit floats and bools among them, and no time stamps") {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("model.h5");
+  const std::array<BFloat16, 3> wide = {BFloat16(1.0f), BFloat16(-3.140625f), BFloat16(1e38f)};
+  const std::array<Half, 3> half = {Half(1.0f), Half(-2.5f), Half(65504.0f)};
+  const std::array<bool, 3> flags = {true, false, true};
+  CheckpointWriter writer(path);
+  writer.add("group/bf16", DType::bf16, {3}, std::as_bytes(std::span(wide)));
+  writer.add("group/f16", DType::f16, {3}, std::as_bytes(std::span(half)));
+  writer.add("group/bool", DType::boolean, {3}, std::as_bytes(std::span(flags)));
+  writer.commit();
+
+  const auto lock = lock_hdf5();
+  const Hdf5Id file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), "test", "open");
+  const auto read = [&](const char* name, hid_t type, void* out) {
+    const Hdf5Id dataset(H5Dopen2(file, name, H5P_DEFAULT), "test", "open");
+    check_hdf5(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out), "test", "read");
+  };
+  std::array<float, 3> values{};
+  read("group/bf16", H5T_NATIVE_FLOAT, values.data());
+  CHECK(values == std::array<float, 3>{1.0f, -3.140625f, static_cast<float>(wide[2])});
+  read("group/f16", H5T_NATIVE_FLOAT, values.data());
+  CHECK(values == std::array<float, 3>{1.0f, -2.5f, 65504.0f});
+  std::array<std::int8_t, 3> bits{};
+  read("group/bool", hdf5_type(DType::boolean), bits.data());
+  CHECK(bits == std::array<std::int8_t, 3>{1, 0, 1});
+  for (const char* name : {"/", "group", "group/bf16"}) {
+    const Hdf5Id object(H5Oopen(file, name, H5P_DEFAULT), "test", "open");
+    H5O_info_t info{};
+    check_hdf5(H5Oget_info(object, &info), "test", "describe");
+    CHECK(info.ctime + info.mtime + info.atime + info.btime == 0);
+  }
+}
+
+TEST_CASE("io: threads write and read checkpoints of their own at the same time") {
+  const TemporaryFolder folder;
+  std::array<bool, 4> same{};
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < same.size(); ++i)
+    threads.emplace_back([&, i] {
+      const std::string path = folder.file(fmt::format("{}.h5", i));
+      write_sample(path);
+      same[i] = reads_as_sample(path);
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(same == std::array<bool, 4>{true, true, true, true});
 }
