@@ -98,8 +98,6 @@ struct Bound {
   const void* bias = nullptr;
 };
 
-memory view(const Md& layout, const void* data) { return {layout, cpu_engine(), const_cast<void*>(data)}; }
-
 void run(const PieceConv& conv, std::unordered_map<int, memory>& arguments) {
   const ScratchBytes scratch(static_cast<std::int64_t>(conv.scratch.get_size()));
   arguments.insert({DNNL_ARG_SCRATCHPAD, view(conv.scratch, scratch.data())});

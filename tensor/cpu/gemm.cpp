@@ -17,8 +17,10 @@ using Index = std::int64_t;
 
 constexpr Index kTasks = 8;            // tiles a product is cut into once it is large enough
 constexpr double kTaskWork = 2097152;  // floating-point operations worth handing to a thread (about 20 us)
-constexpr Index kMinTile = 64;         // narrower tiles lose more to packing than threads give
-constexpr Index kMaxTileM = 1024;      // with kMaxTileN: the operands of a tile stay near the second-level cache
+constexpr Index kMinTileM = 64;        // smaller tiles lose more to packing than threads give
+constexpr Index kMinTileN = 128;
+constexpr Index kTileArea = 16384;  // outputs of a tile, when a product is cut into more than two
+constexpr Index kMaxTileM = 1024;   // with kMaxTileN: the operands of a tile stay near the second-level cache
 constexpr Index kMaxTileN = 512;
 constexpr Index kMinDepth = 512;     // shortest slice of k
 constexpr Index kPanelDepth = 1024;  // columns of A and rows of B that are packed or converted at a time
@@ -44,10 +46,12 @@ Tiling plan_tiles(Index batch, Index m, Index n, Index k, bool tall) {
   const Index wanted =
       static_cast<Index>(std::clamp(double(batch) * std::max(flops, traffic) / kTaskWork, 1.0, double(kTasks)));
   const Index per_product = ceil_div(wanted, batch);
+  const Index area = std::max(m, kMinTileM) * std::max(n, kMinTileN);
+  const Index tiles = std::min(per_product, std::max(std::min<Index>(2, area / (kTileArea / 2)), area / kTileArea));
   Index parts_m = 1, parts_n = 1;
-  while (parts_m * parts_n < per_product) {
+  while (parts_m * parts_n < tiles) {
     const Index rows = ceil_div(m, parts_m), cols = ceil_div(n, parts_n);
-    const bool can_m = rows >= 2 * kMinTile, can_n = cols >= 2 * kMinTile;
+    const bool can_m = rows >= 2 * kMinTileM, can_n = cols >= 2 * kMinTileN;
     if (!can_m && !can_n) break;
     if (can_n && (!can_m || (tall ? 2 * cols > rows : cols >= rows))) {
       parts_n *= 2;
@@ -118,19 +122,30 @@ void scale(Index rows, Index cols, C beta, Out* c, Index ldc) {
       c[i * ldc + j] = beta == C(0) ? Out(0) : static_cast<Out>(beta * static_cast<C>(c[i * ldc + j]));
 }
 
-/// One tile in the compute type: operands in place where their type and strides allow, else panel by panel along k.
-template <class In, class C>
-void tile_in_compute_type(Index m, Index n, Index k, C alpha, MatrixView<In> a, MatrixView<In> b, C beta, C* c,
-                          Index ldc, Engine engine) {
-  std::optional<TileOperand<C>> whole_a, whole_b;
-  if constexpr (std::is_same_v<In, C>) {
+template <class P, class C>
+void panel_product(Index m, Index n, Index k, C alpha, TileOperand<P> a, TileOperand<P> b, C beta, C* c, Index ldc,
+                   Engine engine) {
+  if constexpr (std::is_same_v<P, C>) {
+    tile_product(m, n, k, alpha, a, b, beta, c, ldc, engine);
+  } else {
+    tile_product(m, n, k, a, b, beta != C(0), c, ldc);
+  }
+}
+
+/// One tile with operands of type P (In itself or the compute type): in place where type and strides allow, else panel
+/// by panel along k. When P is narrower than C, alpha is 1 and beta 0 or 1.
+template <class P, class In, class C>
+void tile_of(Index m, Index n, Index k, C alpha, MatrixView<In> a, MatrixView<In> b, C beta, C* c, Index ldc,
+             Engine engine) {
+  std::optional<TileOperand<P>> whole_a, whole_b;
+  if constexpr (std::is_same_v<In, P>) {
     whole_a = in_place(a, m, k);
     whole_b = in_place(b, k, n);
   }
-  if (whole_a && whole_b) return tile_product(m, n, k, alpha, *whole_a, *whole_b, beta, c, ldc, engine);
+  if (whole_a && whole_b) return panel_product(m, n, k, alpha, *whole_a, *whole_b, beta, c, ldc, engine);
   const Index depth = std::min(k, kPanelDepth);
-  const Scratch<C> panel_a(whole_a ? 0 : m * depth), panel_b(whole_b ? 0 : depth * n);
-  const auto at_depth = [](TileOperand<C> x, Index p, bool is_a) {
+  const Scratch<P> panel_a(whole_a ? 0 : m * depth), panel_b(whole_b ? 0 : depth * n);
+  const auto at_depth = [](TileOperand<P> x, Index p, bool is_a) {
     x.data += is_a == x.transposed ? p * x.ld : p;
     return x;
   };
@@ -138,8 +153,24 @@ void tile_in_compute_type(Index m, Index n, Index k, C alpha, MatrixView<In> a, 
     const Index d = std::min(depth, k - p);
     const auto pa = whole_a ? at_depth(*whole_a, p, true) : pack(shifted(a, 0, 0, p), m, d, panel_a.data());
     const auto pb = whole_b ? at_depth(*whole_b, p, false) : pack(shifted(b, 0, p, 0), d, n, panel_b.data());
-    tile_product(m, n, d, alpha, pa, pb, p == 0 ? beta : C(1), c, ldc, engine);
+    panel_product(m, n, d, alpha, pa, pb, p == 0 ? beta : C(1), c, ldc, engine);
   }
+}
+
+/// One tile accumulated in the compute type: c = alpha * a b + beta * c.
+template <class In, class C>
+void tile_in_compute_type(Index m, Index n, Index k, C alpha, MatrixView<In> a, MatrixView<In> b, C beta, C* c,
+                          Index ldc, Engine engine) {
+  if constexpr (std::is_same_v<In, BFloat16>) {
+    if (multiplies_bf16(engine)) {
+      if (alpha == C(1) && (beta == C(0) || beta == C(1)))
+        return tile_of<BFloat16>(m, n, k, alpha, a, b, beta, c, ldc, engine);
+      const Scratch<C> sums(m * n);
+      tile_of<BFloat16>(m, n, k, C(1), a, b, C(0), sums.data(), n, engine);
+      return finish(sums.data(), 1, 0, m, n, alpha, beta, c, ldc);
+    }
+  }
+  tile_of<C>(m, n, k, alpha, a, b, beta, c, ldc, engine);
 }
 
 template <class In, class Out>

@@ -22,4 +22,10 @@ void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, float alpha, T
 void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, double alpha, TileOperand<double> a,
                   TileOperand<double> b, double beta, double* c, std::int64_t ldc, Engine engine);
 
+/// Whether `engine` multiplies bf16 operands without widening them first.
+bool multiplies_bf16(Engine engine);
+/// C = A B, or C += A B with `accumulate`; only where multiplies_bf16(Engine::onednn).
+void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, TileOperand<BFloat16> a, TileOperand<BFloat16> b,
+                  bool accumulate, float* c, std::int64_t ldc);
+
 }  // namespace retort::cpu

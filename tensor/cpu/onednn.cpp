@@ -37,7 +37,7 @@ bool has_bf16_products() {
 }
 
 void reorder(const dnnl::memory::desc& from_layout, const void* from, const dnnl::memory::desc& to_layout, void* to) {
-  dnnl::memory source(from_layout, cpu_engine(), const_cast<void*>(from)), target(to_layout, cpu_engine(), to);
+  dnnl::memory source = view(from_layout, from), target = view(to_layout, to);
   dnnl::reorder(source, target).execute(cpu_stream(), source, target);
 }
 

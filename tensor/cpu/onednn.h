@@ -20,6 +20,10 @@ dnnl::memory::data_type type_of(DType dtype);  ///< f32 or bf16
 dnnl::primitive_attr user_scratchpad();
 /// Whether the processor multiplies bf16 (AVX-512 BF16 or better).
 bool has_bf16_products();
+/// `data` seen through a layout. oneDNN takes mutable pointers also for what it only reads.
+inline dnnl::memory view(const dnnl::memory::desc& layout, const void* data) {
+  return {layout, cpu_engine(), const_cast<void*>(data)};
+}
 /// Copies between layouts and types, with as many threads as the caller may use.
 void reorder(const dnnl::memory::desc& from_layout, const void* from, const dnnl::memory::desc& to_layout, void* to);
 
