@@ -1,0 +1,159 @@
+// tensor/cpu/pool.cpp -- pooling kernels: the inner loop runs over channels, gradients gather so that no two tasks
+// write the same element and every sum has a fixed order.
+#include "tensor/cpu/pool.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "tensor/cpu/parallel.h"
+#include "tensor/dtype.h"
+
+namespace retort::cpu {
+namespace {
+
+using Index = std::int64_t;
+
+constexpr Index kChannels = 128;        // channels handled at a time, in accumulators on the stack
+constexpr Index kTaskElements = 16384;  // outputs worth a task
+
+/// Half-open range of positions along one axis.
+struct Range {
+  Index begin, end;
+  Index size() const { return end - begin; }
+};
+
+/// Input positions under window `o`, clipped to the image.
+Range window(Index o, Index stride, Index pad, Index k, Index size) {
+  const Index begin = o * stride - pad;
+  return {std::max<Index>(0, begin), std::min(size, begin + k)};
+}
+/// Windows that cover input position `i`.
+Range covering(Index i, Index stride, Index pad, Index k, Index out) {
+  const Index reach = i + pad - k;  // last position before the first window's start
+  return {reach < 0 ? 0 : reach / stride + 1, std::min(out, (i + pad) / stride + 1)};
+}
+
+/// Calls f(image, row, column, offset) for every pixel of an [n, rows, cols, c] array, in parallel over rows.
+template <class F>
+void for_each_pixel(Index n, Index rows, Index cols, Index c, const F& f) {
+  const Index grain = std::max<Index>(1, kTaskElements / std::max<Index>(1, cols * c));
+  parallel_for(n * rows, grain, [&](Index begin, Index end) {
+    for (Index line = begin; line < end; ++line)
+      for (Index col = 0; col < cols; ++col) f(line / rows, line % rows, col, (line * cols + col) * c);
+  });
+}
+
+/// Calls f(first channel, number of channels) for blocks that fit the accumulators.
+template <class F>
+void for_each_block(Index c, const F& f) {
+  for (Index first = 0; first < c; first += kChannels) f(first, std::min(kChannels, c - first));
+}
+
+Index divisor(const PoolShape& s, bool count_include_pad, Index oy, Index ox) {
+  if (count_include_pad) return s.kh * s.kw;
+  return window(oy, s.stride_h, s.pad_h, s.kh, s.h).size() * window(ox, s.stride_w, s.pad_w, s.kw, s.w).size();
+}
+
+}  // namespace
+
+template <class T>
+void max_pool_forward(const PoolShape& s, const T* x, T* y, std::int32_t* argmax) {
+  using C = compute_t<T>;
+  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, [&](Index image, Index oy, Index ox, Index at) {
+    const Range rows = window(oy, s.stride_h, s.pad_h, s.kh, s.h), cols = window(ox, s.stride_w, s.pad_w, s.kw, s.w);
+    for_each_block(s.c, [&](Index first, Index count) {
+      C best[kChannels];
+      std::int32_t where[kChannels];
+      std::fill_n(best, count, -std::numeric_limits<C>::infinity());
+      std::fill_n(where, count, static_cast<std::int32_t>(rows.begin * s.w + cols.begin));
+      for (Index iy = rows.begin; iy < rows.end; ++iy)
+        for (Index ix = cols.begin; ix < cols.end; ++ix) {
+          const T* from = x + ((image * s.h + iy) * s.w + ix) * s.c + first;
+          const std::int32_t here = static_cast<std::int32_t>(iy * s.w + ix);
+          for (Index c = 0; c < count; ++c) {
+            const C value = static_cast<C>(from[c]);
+            // A NaN takes over from numbers and is kept: nothing compares larger than it.
+            const bool larger = value > best[c] || (value != value && best[c] == best[c]);
+            best[c] = larger ? value : best[c];
+            where[c] = larger ? here : where[c];
+          }
+        }
+      for (Index c = 0; c < count; ++c) {
+        y[at + first + c] = static_cast<T>(best[c]);
+        argmax[at + first + c] = where[c];
+      }
+    });
+  });
+}
+
+template <class T>
+void max_pool_backward(const PoolShape& s, const T* dy, const std::int32_t* argmax, T* dx) {
+  using C = compute_t<T>;
+  for_each_pixel(s.n, s.h, s.w, s.c, [&](Index image, Index iy, Index ix, Index at) {
+    const Range rows = covering(iy, s.stride_h, s.pad_h, s.kh, s.out_h());
+    const Range cols = covering(ix, s.stride_w, s.pad_w, s.kw, s.out_w());
+    const std::int32_t here = static_cast<std::int32_t>(iy * s.w + ix);
+    for_each_block(s.c, [&](Index first, Index count) {
+      C sum[kChannels];
+      std::fill_n(sum, count, C(0));
+      for (Index oy = rows.begin; oy < rows.end; ++oy)
+        for (Index ox = cols.begin; ox < cols.end; ++ox) {
+          const Index from = ((image * s.out_h() + oy) * s.out_w() + ox) * s.c + first;
+          for (Index c = 0; c < count; ++c) sum[c] += argmax[from + c] == here ? static_cast<C>(dy[from + c]) : C(0);
+        }
+      for (Index c = 0; c < count; ++c) dx[at + first + c] = static_cast<T>(sum[c]);
+    });
+  });
+}
+
+template <class T>
+void avg_pool_forward(const PoolShape& s, bool count_include_pad, const T* x, T* y) {
+  using C = compute_t<T>;
+  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, [&](Index image, Index oy, Index ox, Index at) {
+    const Range rows = window(oy, s.stride_h, s.pad_h, s.kh, s.h), cols = window(ox, s.stride_w, s.pad_w, s.kw, s.w);
+    const C count_of_window = static_cast<C>(divisor(s, count_include_pad, oy, ox));
+    for_each_block(s.c, [&](Index first, Index count) {
+      C sum[kChannels];
+      std::fill_n(sum, count, C(0));
+      for (Index iy = rows.begin; iy < rows.end; ++iy)
+        for (Index ix = cols.begin; ix < cols.end; ++ix) {
+          const T* from = x + ((image * s.h + iy) * s.w + ix) * s.c + first;
+          for (Index c = 0; c < count; ++c) sum[c] += static_cast<C>(from[c]);
+        }
+      for (Index c = 0; c < count; ++c) y[at + first + c] = static_cast<T>(sum[c] / count_of_window);
+    });
+  });
+}
+
+template <class T>
+void avg_pool_backward(const PoolShape& s, bool count_include_pad, const T* dy, T* dx) {
+  using C = compute_t<T>;
+  for_each_pixel(s.n, s.h, s.w, s.c, [&](Index image, Index iy, Index ix, Index at) {
+    const Range rows = covering(iy, s.stride_h, s.pad_h, s.kh, s.out_h());
+    const Range cols = covering(ix, s.stride_w, s.pad_w, s.kw, s.out_w());
+    for_each_block(s.c, [&](Index first, Index count) {
+      C sum[kChannels];
+      std::fill_n(sum, count, C(0));
+      for (Index oy = rows.begin; oy < rows.end; ++oy)
+        for (Index ox = cols.begin; ox < cols.end; ++ox) {
+          const T* from = dy + ((image * s.out_h() + oy) * s.out_w() + ox) * s.c + first;
+          const C count_of_window = static_cast<C>(divisor(s, count_include_pad, oy, ox));
+          for (Index c = 0; c < count; ++c) sum[c] += static_cast<C>(from[c]) / count_of_window;
+        }
+      for (Index c = 0; c < count; ++c) dx[at + first + c] = static_cast<T>(sum[c]);
+    });
+  });
+}
+
+#define RETORT_POOL(T)                                                                  \
+  template void max_pool_forward(const PoolShape&, const T*, T*, std::int32_t*);        \
+  template void max_pool_backward(const PoolShape&, const T*, const std::int32_t*, T*); \
+  template void avg_pool_forward(const PoolShape&, bool, const T*, T*);                 \
+  template void avg_pool_backward(const PoolShape&, bool, const T*, T*)
+RETORT_POOL(double);
+RETORT_POOL(float);
+RETORT_POOL(BFloat16);
+RETORT_POOL(Half);
+#undef RETORT_POOL
+
+}  // namespace retort::cpu
