@@ -159,7 +159,7 @@ TEST_CASE("rng: arguments out of range throw") {
 TEST_CASE("rng: moments of a million draws") {
   const RngKey key = Rng(6).stream("moments");
   const std::size_t n = 1000000;
-  const auto central = [n](const std::vector<float>& values, double mean, int power) {
+  const auto central = [](const std::vector<float>& values, double mean, int power) {
     double sum = 0.0;
     for (const float value : values) sum += std::pow(value - mean, power);
     return sum / static_cast<double>(n);
@@ -289,7 +289,7 @@ TEST_CASE("rng: permutations of different epochs look unrelated, and all of them
   const std::uint64_t n = 100000;
   std::vector<float> here(n), next(n), later(n);
   for (std::uint64_t i = 0; i < n; ++i) {
-    const auto centred = [n](std::uint64_t j) { return static_cast<float>(j) / static_cast<float>(n) - 0.5f; };
+    const auto centred = [](std::uint64_t j) { return static_cast<float>(j) / static_cast<float>(n) - 0.5f; };
     here[i] = centred(retort::permuted_index(rng.stream("order", 0), n, i));
     next[i] = centred(retort::permuted_index(rng.stream("order", 0), n, (i + 1) % n));
     later[i] = centred(retort::permuted_index(rng.stream("order", 1), n, i));
