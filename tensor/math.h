@@ -11,10 +11,12 @@
 #endif
 
 // Every float function below is written in IEEE operations only: additions, multiplications, divisions, square roots
-// and explicit fused multiply-adds, never `a * b + c`, whose contraction a compiler may choose. So the result is the
-// same bits under g++, clang and nvcc (without --use_fast_math), with and without -march=native, scalar or vectorised.
-// Denormals are kept, infinities, NaNs and signed zeros follow C (Annex F). Errors in ulp are the largest found over
-// all floats. Overloads for double call the C library. Sources are C++17, as device code is.
+// and explicit fused multiply-adds. A product that meets a sum is either inside such an fma or exact (a power of two),
+// so a compiler that contracts on its own changes nothing. The result is the same bits under g++, clang and nvcc
+// (without --use_fast_math), with and without -march=native, scalar or vectorised; without hardware fma it is slow.
+// Denormals are kept; infinities, NaNs and signed zeros follow Annex F of the C standard. Errors are bounds over dense
+// samples of all floats, in ulp of the exact result. Overloads for double call the C library. The code is C++17, as
+// device code is.
 //
 // Polynomials are minimax fits (Remez exchange, coefficients rounded to float one by one and the rest refitted).
 
@@ -196,7 +198,7 @@ RETORT_HD inline float expm1_fast(float x) {
   return detail::abs(x) < 0x1p-26f ? x : y;  // exact, also for denormals and -0
 }
 
-/// Natural logarithm. Error below 1.5 ulp. log(+-0) = -infinity, log(x < 0) = NaN.
+/// Natural logarithm. Error below 1 ulp. log(+-0) = -infinity, log(x < 0) = NaN.
 RETORT_HD inline float log_fast(float x) {
   const bool denormal = x < 0x1p-126f;
   const float scaled = denormal ? x * 0x1p23f : x;
@@ -206,7 +208,7 @@ RETORT_HD inline float log_fast(float x) {
   return x == 0.0f ? -detail::kInfinity : y;
 }
 
-/// log(1 + x) without cancellation near zero. Error below 2 ulp. log1p(-1) = -infinity, log1p(x < -1) = NaN.
+/// log(1 + x) without cancellation near zero. Error below 1.6 ulp. log1p(-1) = -infinity, log1p(x < -1) = NaN.
 RETORT_HD inline float log1p_fast(float x) {
   const std::uint32_t field = detail::split_exponent(detail::to_bits(1.0f + x));
   // 2^-e by way of 2^(2-e): e reaches 128, and 2^-128 is not a normal number.
@@ -220,8 +222,8 @@ RETORT_HD inline float log1p_fast(float x) {
   return x == -1.0f ? -detail::kInfinity : y;
 }
 
-/// sin x and cos x for |x| <= 131072, branch-free. Error below 2 ulp. Larger x give wrong values: kernels test a block
-/// against `kSincosBound` and take `sin_fast` or `cos_fast` where it does not hold (same bits inside the bound).
+/// sin x and cos x for |x| <= 131072, branch-free. Error below 1.75 ulp. Larger x give wrong values: kernels test a
+/// block against `kSincosBound` and take `sin_fast` or `cos_fast` where it does not hold (same bits inside the bound).
 RETORT_HD inline void sincos_bounded(float x, float& sine, float& cosine) {
   const float shifted = detail::fma(x, 0x1.45f306p-1f, detail::kRounder);
   const float k = shifted - detail::kRounder;
@@ -233,14 +235,16 @@ RETORT_HD inline void sincos_bounded(float x, float& sine, float& cosine) {
   sine = x == 0.0f ? x : sine;  // -0
 }
 
-/// sin(2 pi u) and cos(2 pi u) for |u| <= 2^20 (turns), branch-free; the reduction is exact. Error below 2 ulp.
+/// sin(2 pi u) and cos(2 pi u) for |u| <= 2^20 (turns), branch-free; multiples of a quarter turn are exact. Error below
+/// 1.75 ulp.
 RETORT_HD inline void sincos_turns(float u, float& sine, float& cosine) {
   const float shifted = detail::fma(u, 4.0f, detail::kRounder);
-  const float r = detail::fma(shifted - detail::kRounder, -0.25f, u) * 0x1.921fb6p+2f;
+  const float turns = detail::fma(shifted - detail::kRounder, -0.25f, u);
+  const float r = detail::fma(turns, 0x1.921fb6p+2f, turns * -0x1.777a5cp-23f);
   detail::sincos_quadrant(detail::to_bits(shifted), r, sine, cosine);
 }
 
-/// sin x and cos x for any x. Error below 2 ulp; NaN for infinities. The branch keeps loops from vectorising.
+/// sin x and cos x for any x. Error below 1.75 ulp; NaN for infinities. The branch keeps loops from vectorising.
 RETORT_HD inline void sincos_fast(float x, float& sine, float& cosine) {
   if (!(detail::abs(x) > kSincosBound)) return sincos_bounded(x, sine, cosine);
   if (!(detail::abs(x) < detail::kInfinity)) {
@@ -269,13 +273,13 @@ RETORT_HD inline float tanh_fast(float x) {
   return detail::copysign(t / (t + 2.0f), x);
 }
 
-/// 1 / (1 + e^-x). Error below 2 ulp, also where the result is tiny.
+/// 1 / (1 + e^-x). Error below 2.5 ulp, also where the result is tiny.
 RETORT_HD inline float sigmoid_fast(float x) {
   const float e = exp_fast(-detail::abs(x));
   return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
-/// Error function. Error below 2 ulp.
+/// Error function. Error below 1.25 ulp.
 RETORT_HD inline float erf_fast(float x) {
   float a = detail::abs(x);
   // Near zero x + x P(x^2).

@@ -139,14 +139,14 @@ TEST_CASE("math: sin and cos of turns") {
     worst = std::max(worst, ulp_error(cosine, std::cos(2.0 * kPi * u)));
   }
   // Double's own 2 pi u is wrong by 2^-53 near the zeros, which are 2^-24 wide: far below one ulp.
-  CHECK(worst <= 2.0);
+  CHECK(worst <= 1.75);
 }
 
 TEST_CASE("math: tanh, sigmoid, erf, rsqrt") {
   check_error([](float x) { return retort::tanh_fast(x); }, [](double x) { return std::tanh(x); }, 2.5);
   check_error([](float x) { return retort::sigmoid_fast(x); },
               [](double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }, 2.5);
-  check_error([](float x) { return retort::erf_fast(x); }, [](double x) { return std::erf(x); }, 1.5);
+  check_error([](float x) { return retort::erf_fast(x); }, [](double x) { return std::erf(x); }, 1.25);
   check_error([](float x) { return retort::rsqrt_fast(x); }, [](double x) { return 1 / std::sqrt(x); }, 1.5);
   for (const float x : {0.0f, -0.0f, kTiny, -kTiny}) check_same(retort::tanh_fast(x), x);
   check_same(retort::tanh_fast(kInf), 1.0f);
@@ -179,4 +179,25 @@ TEST_CASE("math: doubles call the C library") {
   CHECK(retort::rsqrt_fast(0.25) == 2.0);
   CHECK(retort::pow_fast(3.0, 0.5) == std::pow(3.0, 0.5));
   CHECK(retort::pow_fast(3.0f, 0.5f) == std::pow(3.0f, 0.5f));
+}
+
+TEST_CASE("math: the same bits from every compiler and processor") {
+  const auto hash = [](float (*f)(float)) {
+    std::uint64_t h = 0xCBF29CE484222325u;
+    for (std::uint64_t bits = 0; bits < (std::uint64_t{1} << 32); bits += 20011) {
+      const float y = f(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+      h = (h ^ (std::isnan(y) ? 0x7fc00000u : std::bit_cast<std::uint32_t>(y))) * 0x100000001B3u;
+    }
+    return h;
+  };
+  CHECK(hash(retort::exp_fast) == 0x62227e5ab3006261u);
+  CHECK(hash(retort::expm1_fast) == 0x626e7c6d6356efbau);
+  CHECK(hash(retort::log_fast) == 0x9a9108e498be6e1cu);
+  CHECK(hash(retort::log1p_fast) == 0xf1921f8149214ddeu);
+  CHECK(hash(retort::sin_fast) == 0x24142d47b325dc52u);
+  CHECK(hash(retort::cos_fast) == 0x2e6de9c2ec1fd3c4u);
+  CHECK(hash(retort::tanh_fast) == 0x088add77b32ec846u);
+  CHECK(hash(retort::sigmoid_fast) == 0x129e739b5fd3ec61u);
+  CHECK(hash(retort::erf_fast) == 0x2bf6f7866ba02902u);
+  CHECK(hash(retort::rsqrt_fast) == 0x1f1512779fda4963u);
 }

@@ -83,9 +83,9 @@ TEST_CASE("rng: stored bits of the first draws and of 100,000 normals") {
   check_bits(uniforms(8, key, 3),
              {0x3ed4abf2, 0x3eaf220a, 0x3f316ab8, 0x3f0c53ab, 0x3dc14358, 0x3e3b73a4, 0x3efc884a, 0x3f081d65});
   check_bits(normals(8, key, 3),
-             {0xbf3984bc, 0x3f8e12d0, 0xbf514551, 0xbe82a376, 0x3f631f12, 0x3ffde143, 0xbf952cea, 0xbe70e189});
+             {0xbf3984ba, 0x3f8e12d0, 0xbf514551, 0xbe82a376, 0x3f631f12, 0x3ffde143, 0xbf952cea, 0xbe70e189});
   CHECK(hash_bits(uniforms(100000, key, 3)) == 0x88e5dfc906cf89ef);
-  CHECK(hash_bits(normals(100000, key, 3)) == 0xc31003eac033aaf);
+  CHECK(hash_bits(normals(100000, key, 3)) == 0xe5c554210c52639d);
   CHECK(retort::uniform_int(key, 3, 5, 1000000) == 688494);
   CHECK(retort::permuted_index(key, 1000, 123) == 479);
 }
