@@ -134,7 +134,8 @@ TEST_CASE("rng: a mask is one where the uniform draw is below the probability") 
   const RngKey key = Rng(4).stream("mask");
   const std::vector<float> uniform = uniforms(1000, key, 9, 3);
   std::vector<std::uint8_t> mask(1000);
-  for (const double p : {0.0, 1e-9, 0.1, 0.5, static_cast<double>(uniform[17]), 0.999999999, 1.0}) {
+  for (const double p :
+       {0.0, 1e-9, 0.1, 0.5, static_cast<double>(uniform[17]), uniform[17] + 0x1p-30, 0.999999999, 1.0}) {
     retort::fill_bernoulli(mask, p, key, 9, 3);
     for (std::size_t i = 0; i < mask.size(); ++i) CHECK(mask[i] == (static_cast<double>(uniform[i]) < p ? 1 : 0));
   }
