@@ -155,3 +155,16 @@ TEST_CASE("io: a child that crashes, hangs, overeats or talks too much becomes a
   CHECK(contains(outcome([] { return std::to_string(std::string(200 << 20, 'x').size()); }), "bad_alloc"));
 #endif
 }
+
+TEST_CASE("io: a bool that is neither 0 nor 1 is refused") {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("model.h5");
+  const std::vector<std::byte> payload = {std::byte{0}, std::byte{1}, std::byte{2}};
+  CheckpointWriter writer(path);
+  writer.add("mask", DType::boolean, {3}, payload);
+  writer.add("bytes", DType::u8, {3}, payload);
+  writer.commit();
+  const CheckpointReader reader(path);
+  CHECK(contains(error_text<IoError>([&] { reader.bytes("mask"); }), "\"mask\" is damaged; a bool"));
+  CHECK(reader.bytes("bytes").size() == 3);
+}

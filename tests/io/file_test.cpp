@@ -120,3 +120,18 @@ TEST_CASE("io: a disk that fills up anywhere in a checkpoint leaves the old one 
   write_sample(path);
   CHECK(reads_as_sample(path));
 }
+
+TEST_CASE("io: a checkpoint whose disk was full cannot be committed, and the error names the tensor") {
+  const TemporaryFolder folder;
+  const SmallDisk disk(folder.file("disk"));
+  if (!disk.mounted) return;
+  const fs::path path = disk.path / "model.h5";
+  const std::vector<std::byte> payload(4'000'000);
+  CheckpointWriter writer(path);
+  const std::string text = error_text<IoError>([&] { writer.add("too.large", DType::f32, {1'000'000}, payload); });
+  CHECK_MESSAGE(contains(text, "\"too.large\""), text);
+  CHECK(contains(text, path.string()));
+  CHECK_THROWS_AS(writer.commit(), ValueError);
+  CHECK_THROWS_AS(writer.add("small", DType::u8, {1}, std::span(payload).first(1)), ValueError);
+  CHECK_FALSE(fs::exists(path));
+}
