@@ -10,5 +10,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape);
 Tensor reshape(const Tensor& x, const Shape& shape);
 /// Row-major copy, or x itself when it already is.
 Tensor contiguous(const Tensor& x);
+/// Copy with channels (axis 1) innermost, or x itself when it is stored so or has fewer than three axes.
+Tensor channels_last(const Tensor& x);
 
 }  // namespace retort

@@ -12,9 +12,14 @@ RETORT_CPU_KERNEL(cast) {
   });
 }
 
-RETORT_CPU_KERNEL(contiguous) {
+namespace {
+void copy_elements(const KernelCall& call) {
   visit_any(call.in[0].dtype(),
             [&]<class T>(T) { cpu::map_unary<T, T>(call.in[0], call.out[0], [](auto v) { return v; }); });
 }
+}  // namespace
+
+RETORT_CPU_KERNEL(contiguous) { copy_elements(call); }
+RETORT_CPU_KERNEL(channels_last) { copy_elements(call); }
 
 }  // namespace retort
