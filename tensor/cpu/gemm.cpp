@@ -19,9 +19,9 @@ constexpr Index kTasks = 8;            // tiles a product is cut into once it is
 constexpr double kTaskWork = 2097152;  // floating-point operations worth handing to a thread (about 20 us)
 constexpr Index kMinTileM = 64;        // smaller tiles lose more to packing than threads give
 constexpr Index kMinTileN = 128;
-constexpr Index kTileArea = 16384;  // outputs of a tile, when a product is cut into more than two
-constexpr Index kMaxTileM = 1024;   // with kMaxTileN: the operands of a tile stay near the second-level cache
-constexpr Index kMaxTileN = 512;
+constexpr Index kTileArea = 16384;   // outputs of a tile, when a product is cut into more than two
+constexpr Index kThin = 8;           // rows of A, or columns of B, below which memory decides
+constexpr Index kMaxTile = 1024;     // by half of it: the operands of a tile stay near the second-level cache
 constexpr Index kMinDepth = 512;     // shortest slice of k
 constexpr Index kPanelDepth = 1024;  // columns of A and rows of B that are packed or converted at a time
 
@@ -38,31 +38,45 @@ Index grid_extent(Index size, Index parts, Index& tile) {
   return ceil_div(size, tile);
 }
 
-/// Depends on sizes only, never on threads. `tall` asks for tiles of twice as many rows as columns: a column-major B is
-/// packed with a transposition, so that each of its columns should serve more rows.
-Tiling plan_tiles(Index batch, Index m, Index n, Index k, bool tall) {
+/// Which operands are column-major. Such operands are packed with a transposition, so that what is packed once should
+/// serve more: tiles are tall for B, wide for A.
+struct Orders {
+  bool a_columns, b_columns;
+};
+
+/// Depends on sizes and orders only, never on threads.
+Tiling plan_tiles(Index batch, Index m, Index n, Index k, Orders orders) {
   const double flops = 2.0 * double(m) * double(n) * double(k);
   const double traffic = 16.0 * (double(m) * double(k) + double(k) * double(n) + double(m) * double(n));
-  const Index wanted =
-      static_cast<Index>(std::clamp(double(batch) * std::max(flops, traffic) / kTaskWork, 1.0, double(kTasks)));
+  const double work = double(batch) * std::max(flops, traffic);
+  const Index wanted = static_cast<Index>(std::clamp(work / kTaskWork, 1.0, double(kTasks)));
   const Index per_product = ceil_div(wanted, batch);
+  const auto parts_of_k = [&](Index parts) { return std::clamp<Index>(parts, 1, std::max<Index>(1, k / kMinDepth)); };
+  // A few rows times a row-major matrix (or its mirror image) stream memory: slices of k keep its rows whole.
+  if ((m < kThin && !orders.b_columns) || (n < kThin && orders.a_columns)) {
+    Tiling t{m, n, k, 1, 1, 1};
+    if (parts_of_k(per_product) > 1) t.grid_k = grid_extent(k, parts_of_k(per_product), t.k);
+    if (t.grid_k > 1 || per_product == 1) return t;
+  }
   const Index area = std::max(m, kMinTileM) * std::max(n, kMinTileN);
   const Index tiles = std::min(per_product, std::max(std::min<Index>(2, area / (kTileArea / 2)), area / kTileArea));
+  const Index tall = orders.b_columns ? 2 : 1, wide = orders.a_columns ? 2 : 1;
   Index parts_m = 1, parts_n = 1;
   while (parts_m * parts_n < tiles) {
     const Index rows = ceil_div(m, parts_m), cols = ceil_div(n, parts_n);
     const bool can_m = rows >= 2 * kMinTileM, can_n = cols >= 2 * kMinTileN;
     if (!can_m && !can_n) break;
-    if (can_n && (!can_m || (tall ? 2 * cols > rows : cols >= rows))) {
+    if (can_n && (!can_m || tall * cols >= wide * rows)) {
       parts_n *= 2;
     } else {
       parts_m *= 2;
     }
   }
-  const Index parts_k = std::clamp<Index>(per_product / (parts_m * parts_n), 1, std::max<Index>(1, k / kMinDepth));
   Tiling t{};
-  t.grid_m = grid_extent(m, std::max(parts_m, ceil_div(m, kMaxTileM)), t.m);
-  t.grid_n = grid_extent(n, std::max(parts_n, ceil_div(n, kMaxTileN)), t.n);
+  const Index max_m = wide > tall ? kMaxTile / 2 : kMaxTile, max_n = wide > tall ? kMaxTile : kMaxTile / 2;
+  t.grid_m = grid_extent(m, std::max(parts_m, ceil_div(m, max_m)), t.m);
+  t.grid_n = grid_extent(n, std::max(parts_n, ceil_div(n, max_n)), t.n);
+  const Index parts_k = parts_of_k(per_product / (parts_m * parts_n));
   t.grid_k = parts_k == 1 ? (t.k = k, 1) : grid_extent(k, parts_k, t.k);
   return t;
 }
@@ -244,7 +258,8 @@ void gemm_batched(std::span<const BatchAxis> batch, Index m, Index n, Index k, d
     for (Index product = 0; product < count; ++product) scale(m, n, C(beta), c + offsets_of(axes, product).c, ldc);
     return;
   }
-  const Tiling t = plan_tiles(count, m, n, k, b.row_stride == 1 && b.col_stride != 1);
+  const Tiling t =
+      plan_tiles(count, m, n, k, {a.row_stride == 1 && a.col_stride != 1, b.row_stride == 1 && b.col_stride != 1});
   if (t.grid_k > 1) return sliced(axes, count, t, m, n, k, C(alpha), a, b, C(beta), c, ldc, engine);
 
   const Index tiles = t.grid_m * t.grid_n;

@@ -2,6 +2,7 @@
 #include "tensor/cpu/gemm.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <cmath>
@@ -18,6 +19,11 @@ using namespace retort::cpu;
 namespace {
 
 using Index = std::int64_t;
+
+struct Size {
+  Index m, n, k;
+  std::string str() const { return fmt::format("{} x {} x {}", m, n, k); }
+};
 
 template <class T>
 std::vector<T> integers(Index count, unsigned seed) {
@@ -74,21 +80,21 @@ std::vector<Storage> storages(Index rows, Index cols) {
 
 template <class In, class Out>
 void check_exact(Engine engine) {
-  const Index sizes[][3] = {{1, 1, 1},    {3, 5, 7}, {1, 33, 20}, {40, 1, 19}, {17, 16, 1},
-                            {65, 49, 33}, {0, 4, 3}, {4, 0, 3},   {4, 3, 0}};
-  for (const auto& [m, n, k] : sizes)
-    for (const Storage& sa : storages(m, k))
-      for (const Storage& sb : storages(k, n))
+  const Size sizes[] = {{1, 1, 1},    {3, 5, 7}, {1, 33, 20}, {40, 1, 19}, {17, 16, 1},
+                        {65, 49, 33}, {0, 4, 3}, {4, 0, 3},   {4, 3, 0}};
+  for (const Size& size : sizes)
+    for (const Storage& sa : storages(size.m, size.k))
+      for (const Storage& sb : storages(size.k, size.n))
         for (const auto& [alpha, beta] : {std::pair{1.0, 0.0}, {1.0, 1.0}, {2.0, -1.0}}) {
+          const auto [m, n, k] = size;
           const auto a = integers<In>(sa.extent, 1), b = integers<In>(sb.extent, 2);
           const Index ldc = n + 2;
           auto c = integers<Out>(m * ldc + 1, 3), expected = c;
           const MatrixView<In> va{a.data(), sa.row_stride, sa.col_stride}, vb{b.data(), sb.row_stride, sb.col_stride};
           gemm(m, n, k, alpha, va, vb, beta, c.data(), ldc, engine);
           naive(m, n, k, alpha, va, vb, beta, expected.data(), ldc);
-          CAPTURE(m);
-          CAPTURE(n);
-          CAPTURE(k);
+          CAPTURE(size.str());
+
           REQUIRE(c == expected);
         }
 }
@@ -105,7 +111,8 @@ std::vector<Engine> engines() {
 }
 
 template <class In, class Out>
-void check_threads(Index m, Index n, Index k, bool ta, bool tb, Engine engine) {
+void check_threads(const Size& size, bool ta, bool tb, Engine engine) {
+  const auto [m, n, k] = size;
   const auto a = reals<In>(m * k, 11), b = reals<In>(k * n, 12);
   const MatrixView<In> va{a.data(), ta ? 1 : k, ta ? m : 1}, vb{b.data(), tb ? 1 : n, tb ? k : 1};
   std::vector<Out> first;
@@ -114,9 +121,8 @@ void check_threads(Index m, Index n, Index k, bool ta, bool tb, Engine engine) {
     std::vector<Out> c(static_cast<std::size_t>(m * n));
     gemm(m, n, k, 0.7, va, vb, 0.0, c.data(), n, engine);
     if (threads == 1) first = c;
-    CAPTURE(m);
-    CAPTURE(n);
-    CAPTURE(k);
+    CAPTURE(size.str());
+
     CAPTURE(threads);
     REQUIRE(same_bits(first, c));
   }
@@ -136,18 +142,19 @@ TEST_CASE("gemm: integer products are exact for all dtypes, strides, alpha and b
 }
 
 TEST_CASE("gemm: integer products are exact where tiles, panels and slices of k meet") {
-  const Index sizes[][3] = {{1100, 530, 3}, {70, 40, 2100}, {5, 7, 9000}, {300, 130, 20}};
+  const Size sizes[] = {{1100, 530, 3}, {70, 40, 2100}, {5, 7, 9000}, {300, 130, 20}};
   const auto check = [&]<class In, class Out>(In, Out) {
     for (const Engine engine : engines())
-      for (const auto& [m, n, k] : sizes)
+      for (const Size& size : sizes)
         for (const bool strided : {false, true}) {
+          const auto [m, n, k] = size;
           const Index step = strided ? 2 : 1;
           const auto a = integers<In>(m * k * step, 4), b = integers<In>(k * n * step, 5);
           std::vector<Out> c(static_cast<std::size_t>(m * n)), expected = c;
           const MatrixView<In> va{a.data(), k * step, step}, vb{b.data(), step, k * step};
           gemm(m, n, k, 1.0, va, vb, 0.0, c.data(), n, engine);
           naive(m, n, k, 1.0, va, vb, 0.0, expected.data(), n);
-          CAPTURE(m);
+          CAPTURE(size.str());
           REQUIRE(c == expected);
         }
   };
@@ -197,17 +204,17 @@ TEST_CASE("gemm: C is not read when beta is 0") {
 }
 
 TEST_CASE("gemm: 1, 2, 3 and 8 threads give the same bits") {
-  const Index sizes[][3] = {{128, 128, 128}, {257, 255, 129}, {1, 1000, 700}, {1, 16, 8000},
-                            {1000, 1, 700},  {1000, 5, 64},   {7, 1500, 64},  {8, 8, 20000},
-                            {64, 64, 10000}, {33, 500, 1300}, {513, 300, 200}};
+  const Size sizes[] = {{128, 128, 128}, {257, 255, 129}, {1, 1000, 700},  {1, 16, 8000},
+                        {3, 900, 4000},  {1000, 1, 700},  {1000, 5, 64},   {7, 1500, 64},
+                        {8, 8, 20000},   {64, 64, 10000}, {33, 500, 1300}, {513, 300, 200}};
   for (const Engine engine : engines())
-    for (const auto& [m, n, k] : sizes)
+    for (const Size& size : sizes)
       for (const bool ta : {false, true})
-        for (const bool tb : {false, true}) check_threads<float, float>(m, n, k, ta, tb, engine);
-  for (const auto& [m, n, k] : sizes) {
-    check_threads<double, double>(m, n, k, false, true, kDefaultEngine);
-    check_threads<BFloat16, BFloat16>(m, n, k, false, true, kDefaultEngine);
-    check_threads<Half, float>(m, n, k, true, false, kDefaultEngine);
+        for (const bool tb : {false, true}) check_threads<float, float>(size, ta, tb, engine);
+  for (const Size& size : sizes) {
+    check_threads<double, double>(size, false, true, kDefaultEngine);
+    check_threads<BFloat16, BFloat16>(size, false, true, kDefaultEngine);
+    check_threads<Half, float>(size, true, false, kDefaultEngine);
   }
 }
 
