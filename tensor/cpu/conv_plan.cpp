@@ -11,7 +11,7 @@ using Index = std::int64_t;
 constexpr Index kMaxPieces = 32;
 constexpr Index kFewImages = 8;  // below this many images, bands of rows give threads something to do
 constexpr Index kMaxPartials = 8;
-constexpr double kPieceWork = 1048576;  // floating-point operations worth a piece of their own (about 10 us)
+constexpr double kPieceWork = 2097152;  // floating-point operations worth a piece of their own (about 20 us)
 
 constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
