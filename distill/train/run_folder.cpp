@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "tensor/error.h"
@@ -69,6 +70,29 @@ void append(int fd, const fs::path& path, const std::string& text) {
     }
     rest.remove_prefix(static_cast<std::size_t>(put));
   }
+}
+
+// Calls visit(object, offset past its line) for each whole line until it returns false. A last line without its end was
+// being written when the process was killed.
+template <class F>
+void for_each_metrics_line(const std::string& text, const fs::path& path, F&& visit) {
+  std::size_t start = 0, number = 1;
+  for (std::size_t end; (end = text.find('\n', start)) != text.npos; start = end + 1, ++number) {
+    const auto line =
+        nlohmann::ordered_json::parse(text.data() + start, text.data() + end, nullptr, /*allow_exceptions=*/false);
+    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) {
+      throw IoError("{}: line {} is not a JSON object with an integer step; repair or remove it", path.string(),
+                    number);
+    }
+    if (!visit(line, end + 1)) return;
+  }
+}
+
+double metric_value(const nlohmann::ordered_json& value) {
+  if (value.is_number()) return value.get<double>();
+  if (value == "inf") return std::numeric_limits<double>::infinity();
+  if (value == "-inf") return -std::numeric_limits<double>::infinity();
+  return std::numeric_limits<double>::quiet_NaN();
 }
 
 void sync_tree(const fs::path& folder) {
@@ -139,6 +163,22 @@ std::optional<Checkpoint> linked_checkpoint(const fs::path& run, const char* lin
 }  // namespace
 
 std::optional<Checkpoint> best_checkpoint(const fs::path& run) { return linked_checkpoint(run, "best"); }
+
+std::map<std::string, MetricSeries> read_metrics(const fs::path& run) {
+  const fs::path path = run / "metrics.jsonl";
+  std::map<std::string, MetricSeries> out;
+  if (!guarded([&] { return fs::exists(path); })) return out;
+  for_each_metrics_line(read_file(path), path, [&](const nlohmann::ordered_json& line, std::size_t) {
+    const auto step = line["step"].get<std::int64_t>();
+    for (const auto& [name, value] : line.items()) {
+      if (name == "step") continue;
+      out[name].steps.push_back(step);
+      out[name].values.push_back(metric_value(value));
+    }
+    return true;
+  });
+  return out;
+}
 
 std::string shell_command(const std::vector<std::string>& arguments) {
   static constexpr std::string_view safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
@@ -219,20 +259,13 @@ void RunFolder::write_metrics(std::int64_t step, const std::vector<std::pair<std
 void RunFolder::rewind_metrics(std::int64_t step) {
   const fs::path path = path_ / "metrics.jsonl";
   const std::string text = read_file(path);
-  std::size_t start = 0;
-  for (std::size_t number = 1; start < text.size(); ++number) {
-    const std::size_t end = text.find('\n', start);
-    if (end == text.npos) break;  // the process was killed while it wrote this line
-    const auto line = nlohmann::json::parse(text.begin() + static_cast<std::ptrdiff_t>(start),
-                                            text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) {
-      throw IoError("{}: line {} is not a JSON object with an integer step; repair or remove it", path.string(),
-                    number);
-    }
-    if (line["step"].get<std::int64_t>() > step) break;
-    start = end + 1;
-  }
-  if (start < text.size() && ::ftruncate(metrics_.get(), static_cast<off_t>(start)) != 0) {
+  std::size_t keep = 0;
+  for_each_metrics_line(text, path, [&](const nlohmann::ordered_json& line, std::size_t end) {
+    if (line["step"].get<std::int64_t>() > step) return false;
+    keep = end;
+    return true;
+  });
+  if (keep < text.size() && ::ftruncate(metrics_.get(), static_cast<off_t>(keep)) != 0) {
     throw_file_error(path, "shorten", errno);
   }
 }

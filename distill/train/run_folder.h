@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,15 @@ std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& run);
 std::optional<Checkpoint> newest_checkpoint(const std::filesystem::path& run);
 /// The checkpoint that the link `best` of a run names, if it names a complete one.
 std::optional<Checkpoint> best_checkpoint(const std::filesystem::path& run);
+
+/// The recorded values of one metric, in the order written (an evaluation may repeat a step).
+struct MetricSeries {
+  std::vector<std::int64_t> steps;
+  std::vector<double> values;
+};
+/// metrics.jsonl by metric name; empty if there is none. A last line that was cut off is skipped, any other line that
+/// is not a metrics object is an IoError with its number.
+std::map<std::string, MetricSeries> read_metrics(const std::filesystem::path& run);
 
 /// A command line as a shell would take it back.
 std::string shell_command(const std::vector<std::string>& arguments);

@@ -230,6 +230,29 @@ TEST_CASE("config: floats survive the resolved YAML bit for bit") {
   CHECK(again.get<float>("f") == .1f);
 }
 
+TEST_CASE("config: any text survives the resolved YAML, as a value, in a list and as a key") {
+  const std::vector<std::string> pieces = {
+      " ", "-", ":",  "#", "{", "}",  "[",  "]",    ",",    "&", "*",   "!", "|", ">", "'",  "\"",   "%",   "@",   "`",
+      "~", "?", "\\", "=", "<", "\n", "\t", "null", "true", "0", "1e5", ".", "é", "x", "\r", "\x01", "---", "...", "a"};
+  std::mt19937_64 random(11);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text;
+    for (std::uint64_t i = 0, length = random() % 6; i < length; ++i) text += pieces[random() % pieces.size()];
+    Config c;
+    c.set("section.value", text);
+    c.set("section.list", std::vector<std::string>{text, "b", text});
+    const bool usable_key = !text.empty() && !contains(text, ".") && text != "<<" && text != "true";
+    if (usable_key) c.set("keys." + text, 7);
+    const std::string yaml = c.to_yaml();
+    CAPTURE(yaml);
+    Config again = parse(yaml);
+    REQUIRE(again.get<std::string>("section.value") == text);
+    REQUIRE(again.get<std::vector<std::string>>("section.list")[2] == text);
+    if (usable_key) REQUIRE(again.get<int>("keys." + text) == 7);
+    REQUIRE(again.to_yaml() == yaml);
+  }
+}
+
 TEST_CASE("config: a copy shares nothing with its original") {
   Config a = parse("x: 1\nz: 2\n");
   Config b = a;

@@ -115,6 +115,11 @@ TEST_CASE("run folder: metrics are one JSON object a line and rewind to the resu
   run.rewind_metrics(2);
   CHECK(read_file(metrics) == two);
   { std::ofstream(metrics, std::ios::app) << "{\"step\":2,\"los"; }
+  const auto series = read_metrics(path);
+  CHECK(series.at("loss/total").steps == Steps{1, 2});
+  CHECK(series.at("acc/top1").values == std::vector<double>{1. / 3});
+  CHECK(std::isnan(series.at("loss/total").values[1]));
+  CHECK(series.at("x").values[0] == -std::numeric_limits<double>::infinity());
   run.rewind_metrics(2);
   CHECK(read_file(metrics) == two);
   run.write_metrics(3, {});
