@@ -142,7 +142,7 @@ std::vector<ConvShape> small_shapes() {
 std::vector<ConvShape> cut_shapes() {
   return {with(shape(37, 8, 12, 12, 16, 3, 3), 1, 1), with(shape(1, 16, 41, 23, 24, 3, 3), 1, 1),
           with(shape(1, 32, 61, 33, 24, 3, 3), 2, 1), with(shape(2, 8, 58, 30, 20, 5, 5), 1, 4, 2),
-          with(shape(1, 48, 96, 48, 32, 2, 2), 4, 0), with(shape(3, 32, 40, 40, 32, 3, 3), 1, 1, 1, 32)};
+          with(shape(1, 96, 96, 48, 32, 2, 2), 4, 0), with(shape(3, 32, 40, 40, 32, 3, 3), 1, 1, 1, 32)};
 }
 
 template <class T>
