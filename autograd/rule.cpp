@@ -29,8 +29,6 @@ void require_rank(const InferCall& call, std::size_t i, int rank) {
 
 Strides like(const Tensor& t) { return t.layout().dense() ? t.strides() : contiguous_strides(t.shape()); }
 
-namespace {
-/// Broadcast shape of all inputs, and the strides of the first dense input of that shape.
 std::pair<Shape, Strides> joint_layout(const InferCall& call) {
   Shape shape = call.in[0].shape();
   for (std::size_t i = 1; i < call.in.size(); ++i)
@@ -39,7 +37,6 @@ std::pair<Shape, Strides> joint_layout(const InferCall& call) {
     if (t.shape() == shape && t.layout().dense()) return {shape, t.strides()};
   return {shape, contiguous_strides(shape)};
 }
-}  // namespace
 
 void elementwise(InferCall& call) {
   require_float(call, 0);
@@ -48,6 +45,8 @@ void elementwise(InferCall& call) {
 
 void arithmetic(InferCall& call) {
   require_same_dtype(call, 0, call.in.size());
+  if (call.in[0].dtype() == DType::boolean)
+    throw DTypeError("{}: not defined on bool; got {}; hint: cast first", call.name, call.in[0].str());
   const auto [shape, strides] = joint_layout(call);
   call.output(shape, call.in[0].dtype(), strides);
 }
@@ -56,6 +55,12 @@ void comparison(InferCall& call) {
   require_same_dtype(call, 0, call.in.size());
   const auto [shape, strides] = joint_layout(call);
   call.output(shape, DType::boolean, strides);
+}
+
+void logical(InferCall& call) {
+  for (const Tensor& t : call.in)
+    if (t.dtype() != DType::boolean) throw DTypeError("{}: inputs must be bool; got {}", call.name, t.str());
+  comparison(call);
 }
 
 }  // namespace infer

@@ -28,10 +28,14 @@ Tensor apply_with(AttrBox attrs, const T&... in) {
 namespace infer {
 /// Same float dtype everywhere; shapes broadcast; the result keeps the memory arrangement of a full-size dense input.
 void elementwise(InferCall& call);
-/// As elementwise, for integers too.
+/// As elementwise, for integers too (not bool).
 void arithmetic(InferCall& call);
-/// As arithmetic; the result is bool (comparisons).
+/// Shapes broadcast, one dtype of any kind; the result is bool.
 void comparison(InferCall& call);
+/// As comparison, all inputs bool.
+void logical(InferCall& call);
+/// The broadcast shape of all inputs, and the strides of the first dense input that has it (row-major when none has).
+std::pair<Shape, Strides> joint_layout(const InferCall& call);
 /// Throws DTypeError unless input i is a float tensor.
 void require_float(const InferCall& call, std::size_t i);
 /// Throws DTypeError unless all defined inputs in [first, last) have one dtype.
@@ -49,7 +53,7 @@ struct NonDifferentiable {
 };
 
 /// y = f(x...) per element. R: name and one of
-///   derivative(x)            dy/dx from the input          (unary)
+///   derivative(x)            dy/dx from the input          (unary; or derivative(x, attrs))
 ///   derivative_at(x, y)      dy/dx from input and output   (unary; `uses_input` false when y suffices)
 ///   partial(i, a, b)         dy/d(input i)                 (binary)
 /// These are written in public ops, so they give every order.
@@ -68,22 +72,25 @@ struct Elementwise {
     }
     return {1, 0, 0};
   }
-  static Tensor slope(std::size_t i, std::span<const Tensor> in, std::span<const Tensor> out) {
+  static Tensor slope(std::size_t i, std::span<const Tensor> in, std::span<const Tensor> out,
+                      [[maybe_unused]] const AttrBox& attrs) {
     if constexpr (binary)
       return R::partial(static_cast<int>(i), in[0], in[1]);
     else if constexpr (from_output)
       return R::derivative_at(in[0], out[0]);
+    else if constexpr (requires { R::derivative(in[0], attrs); })
+      return R::derivative(in[0], attrs);
     else
       return R::derivative(in[0]);
   }
   static void vjp(VjpCall& c) {
     for (std::size_t i = 0; i < c.in.size(); ++i)
-      if (c.wants[i]) c.grad[i] = mul(c.cot[0], slope(i, c.in, c.out));
+      if (c.wants[i]) c.grad[i] = mul(c.cot[0], slope(i, c.in, c.out, c.attrs));
   }
   static void jvp(JvpCall& c) {
     for (std::size_t i = 0; i < c.in.size(); ++i) {
       if (!c.tangent[i].defined()) continue;
-      const Tensor t = mul(c.tangent[i], slope(i, c.in, c.out));
+      const Tensor t = mul(c.tangent[i], slope(i, c.in, c.out, c.attrs));
       c.out_tangent[0] = c.out_tangent[0].defined() ? add(c.out_tangent[0], t) : t;
     }
   }

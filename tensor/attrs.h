@@ -24,4 +24,9 @@ struct Conv2dAttrs {
   std::int64_t size_h = 0, size_w = 0;
 };
 
+/// clamp: the closed interval values are limited to.
+struct ClampAttrs {
+  double low = 0, high = 0;
+};
+
 }  // namespace retort

@@ -63,7 +63,25 @@ RETORT_BINARY_FUNCTOR(NotEqual, x != y);
 RETORT_BINARY_FUNCTOR(Less, x < y);
 RETORT_BINARY_FUNCTOR(LessEqual, x <= y);
 
+/// std::isnan and std::isfinite, without calls that keep a loop scalar.
+RETORT_UNARY_FUNCTOR(Isnan, x != x);
+RETORT_UNARY_FUNCTOR(Isfinite, x - x == T(0));
+RETORT_UNARY_FUNCTOR(LogicalNot, !x);
+RETORT_BINARY_FUNCTOR(LogicalAnd, x&& y);
+RETORT_BINARY_FUNCTOR(LogicalOr, x || y);
+
 #undef RETORT_UNARY_FUNCTOR
 #undef RETORT_BINARY_FUNCTOR
+
+template <class C>
+struct Clamp {
+  C low, high;
+  RETORT_HD C operator()(C x) const { return x < low ? low : x > high ? high : x; }
+};
+template <class C>
+struct LeakyRelu {
+  C slope;
+  RETORT_HD C operator()(C x) const { return x > C(0) ? x : slope * x; }
+};
 
 }  // namespace retort::elementwise

@@ -13,21 +13,33 @@ Tensor neg(const Tensor& x);
 /// Elementwise larger (smaller) value; NaN when either is NaN. Gradient at a tie is split evenly.
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
-/// a^b for a > 0 (or integer b); the gradient with respect to b needs a > 0.
+/// a^b; NaN for a < 0 unless b is whole. At a = 0 the gradient with respect to b is 0, and so is the one with respect
+/// to a where b = 0; for a < 0 the gradient with respect to b is NaN.
 Tensor pow(const Tensor& a, const Tensor& b);
 /// The values in another dtype, rounded to nearest; float to integer truncates. Gradients flow between float dtypes.
 Tensor cast(const Tensor& x, DType dtype);
 
-/// bool results; any equal dtypes.
+/// bool results; any equal dtypes, bool included.
 Tensor equal(const Tensor& a, const Tensor& b);
 Tensor not_equal(const Tensor& a, const Tensor& b);
 Tensor less(const Tensor& a, const Tensor& b);
 Tensor less_equal(const Tensor& a, const Tensor& b);
-/// condition ? a : b per element; `condition` is bool and broadcasts too.
+inline Tensor greater(const Tensor& a, const Tensor& b) { return less(b, a); }
+inline Tensor greater_equal(const Tensor& a, const Tensor& b) { return less_equal(b, a); }
+/// On bool tensors, broadcasting. Other dtypes throw DTypeError.
+Tensor logical_not(const Tensor& x);
+Tensor logical_and(const Tensor& a, const Tensor& b);
+Tensor logical_or(const Tensor& a, const Tensor& b);
+/// condition ? a : b per element; `condition` is bool and broadcasts too. Linear in a and b: a branch
+/// that was not taken gets a zero gradient, whatever its values.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 
 /// A 0-d constant with x's dtype and device.
 inline Tensor scalar_like(const Tensor& x, double v) { return Tensor::scalar(v, x.dtype(), x.device()); }
+
+inline Tensor pow(const Tensor& a, double b) { return pow(a, scalar_like(a, b)); }
+inline Tensor maximum(const Tensor& a, double b) { return maximum(a, scalar_like(a, b)); }
+inline Tensor minimum(const Tensor& a, double b) { return minimum(a, scalar_like(a, b)); }
 
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }

@@ -1,6 +1,7 @@
 // tensor/cpu/elementwise.cpp -- CPU kernels of the elementwise ops: each is its functor inside a vectorised loop.
 #include "tensor/elementwise.h"
 
+#include "tensor/attrs.h"
 #include "tensor/cpu/loops.h"
 #include "tensor/primitive.h"
 
@@ -15,10 +16,7 @@ void unary_float(const KernelCall& call) {
 template <class F>
 void binary_number(const KernelCall& call) {
   visit_any(call.in[0].dtype(), [&]<class T>(T) {
-    if constexpr (!std::is_same_v<T, bool>)
-      cpu::map_binary<T, T>(call.in[0], call.in[1], call.out[0], F{});
-    else
-      throw DTypeError("arithmetic on bool; got {}; hint: cast first", call.in[0].str());
+    if constexpr (!std::is_same_v<T, bool>) cpu::map_binary<T, T>(call.in[0], call.in[1], call.out[0], F{});
   });
 }
 template <class F>
@@ -29,6 +27,28 @@ template <class F>
 void comparison(const KernelCall& call) {
   visit_any(call.in[0].dtype(),
             [&]<class T>(T) { cpu::map_binary<T, bool>(call.in[0], call.in[1], call.out[0], F{}); });
+}
+template <class F>
+void predicate(const KernelCall& call) {
+  visit_float(call.in[0].dtype(), [&]<class T>(T) { cpu::map_unary<T, bool>(call.in[0], call.out[0], F{}); });
+}
+
+void clamp(const KernelCall& call) {
+  const auto& bounds = call.attrs.as<ClampAttrs>();
+  visit_float(call.in[0].dtype(), [&]<class T>(T) {
+    using C = compute_t<T>;
+    const elementwise::Clamp<C> f{static_cast<C>(bounds.low), static_cast<C>(bounds.high)};
+    cpu::map_unary<T, T>(call.in[0], call.out[0], f);
+  });
+}
+void leaky_relu(const KernelCall& call) {
+  visit_float(call.in[0].dtype(), [&]<class T>(T) {
+    using C = compute_t<T>;
+    cpu::map_unary<T, T>(call.in[0], call.out[0], elementwise::LeakyRelu<C>{static_cast<C>(call.attrs.as<double>())});
+  });
+}
+void where(const KernelCall& call) {
+  visit_any(call.in[1].dtype(), [&]<class T>(T) { cpu::select<T>(call.in[0], call.in[1], call.in[2], call.out[0]); });
 }
 
 bool register_all() {
@@ -68,6 +88,16 @@ bool register_all() {
   add("not_equal", comparison<e::NotEqual>);
   add("less", comparison<e::Less>);
   add("less_equal", comparison<e::LessEqual>);
+  add("isnan", predicate<e::Isnan>);
+  add("isfinite", predicate<e::Isfinite>);
+  add("logical_not", [](const KernelCall& c) { cpu::map_unary<bool, bool>(c.in[0], c.out[0], e::LogicalNot{}); });
+  add("logical_and",
+      [](const KernelCall& c) { cpu::map_binary<bool, bool>(c.in[0], c.in[1], c.out[0], e::LogicalAnd{}); });
+  add("logical_or",
+      [](const KernelCall& c) { cpu::map_binary<bool, bool>(c.in[0], c.in[1], c.out[0], e::LogicalOr{}); });
+  add("clamp", clamp);
+  add("leaky_relu", leaky_relu);
+  add("where", where);
   return true;
 }
 [[maybe_unused]] const bool registered = register_all();

@@ -128,4 +128,32 @@ void map_binary(const Tensor& x, const Tensor& y, const Tensor& z, F f) {
   });
 }
 
+/// z = condition ? x : y elementwise with broadcasting.
+template <class T>
+void select(const Tensor& condition, const Tensor& x, const Tensor& y, const Tensor& z) {
+  if (z.numel() == 0) return;
+  const LoopNest<4> nest({z.layout(), broadcast_layout(condition.layout(), z.shape()),
+                          broadcast_layout(x.layout(), z.shape()), broadcast_layout(y.layout(), z.shape())});
+  const bool* pc = condition.data<bool>();
+  const T *px = x.data<T>(), *py = y.data<T>();
+  T* pz = z.mutable_data<T>();
+  for_each_run(nest, [&](std::int64_t n, const auto& at, const auto& step) {
+    const bool* c = pc + at[1];
+    const T *a = px + at[2], *b = py + at[3];
+    T* o = pz + at[0];
+    const bool dense = step[0] == 1 && step[1] == 1;
+    if (dense && step[2] == 1 && step[3] == 1) {
+      for (std::int64_t i = 0; i < n; ++i) o[i] = c[i] ? a[i] : b[i];
+    } else if (dense && step[2] == 1 && step[3] == 0) {
+      const T v = *b;
+      for (std::int64_t i = 0; i < n; ++i) o[i] = c[i] ? a[i] : v;
+    } else if (dense && step[2] == 0 && step[3] == 1) {
+      const T u = *a;
+      for (std::int64_t i = 0; i < n; ++i) o[i] = c[i] ? u : b[i];
+    } else {
+      for (std::int64_t i = 0; i < n; ++i) o[i * step[0]] = c[i * step[1]] ? a[i * step[2]] : b[i * step[3]];
+    }
+  });
+}
+
 }  // namespace retort::cpu

@@ -1,0 +1,18 @@
+// autograd/ops/relu.cpp -- relu(x) = max(x, 0). d/dx = 1 for x > 0, else 0 (also at 0).
+#include "autograd/ops/elementwise.h"
+#include "autograd/rule.h"
+
+namespace retort {
+
+namespace {
+struct Relu : Elementwise<Relu> {
+  static constexpr std::string_view name = "relu";
+  static constexpr bool uses_input = false;
+  static Tensor derivative_at(const Tensor&, const Tensor& y) { return cast(less(scalar_like(y, 0.0), y), y.dtype()); }
+};
+REGISTER_OP(Relu);
+}  // namespace
+
+Tensor relu(const Tensor& x) { return apply<Relu>(x); }
+
+}  // namespace retort

@@ -1,0 +1,20 @@
+// autograd/ops/silu.cpp -- silu(x) = x sigmoid(x). d/dx = s (1 + x (1 - s)) with s = sigmoid(x).
+#include "autograd/ops/elementwise.h"
+#include "autograd/rule.h"
+
+namespace retort {
+
+namespace {
+struct Silu : Elementwise<Silu> {
+  static constexpr std::string_view name = "silu";
+  static Tensor derivative(const Tensor& x) {
+    const Tensor s = sigmoid(x);
+    return mul(s, mul(x, 1.0 - s) + 1.0);
+  }
+};
+REGISTER_OP(Silu);
+}  // namespace
+
+Tensor silu(const Tensor& x) { return apply<Silu>(x); }
+
+}  // namespace retort
