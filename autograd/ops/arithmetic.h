@@ -31,7 +31,8 @@ Tensor logical_not(const Tensor& x);
 Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
 /// condition ? a : b per element; `condition` is bool and broadcasts too. Linear in a and b: a branch
-/// that was not taken gets a zero gradient, whatever its values.
+/// that was not taken gets a zero gradient, whatever its values. (An op before it still multiplies that zero by its own
+/// slope: where(x > 0, sqrt(x), 0) has no derivative at 0, sqrt(where(x > 0, x, 1)) has.)
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 
 /// A 0-d constant with x's dtype and device.

