@@ -84,76 +84,96 @@ void for_each_run(const LoopNest<N>& nest, Inner&& inner) {
                });
 }
 
-/// out = f(in...) elementwise with broadcasting; operand types In and Out, computed in compute_t<In>.
-template <class In, class Out, class F>
-void map_unary(const Tensor& x, const Tensor& y, F f) {
-  if (y.numel() == 0) return;
-  const LoopNest<2> nest({y.layout(), broadcast_layout(x.layout(), y.shape())});
-  const In* px = x.data<In>();
-  Out* py = y.mutable_data<Out>();
-  for_each_run(nest, [&](std::int64_t n, const auto& at, const auto& step) {
-    const In* a = px + at[1];
-    Out* o = py + at[0];
-    const auto one = [&](In v) { return static_cast<Out>(f(static_cast<compute_t<In>>(v))); };
-    if (step[0] == 1 && step[1] == 1)
-      for (std::int64_t i = 0; i < n; ++i) o[i] = one(a[i]);
-    else
-      for (std::int64_t i = 0; i < n; ++i) o[i * step[0]] = one(a[i * step[1]]);
-  });
+/// How runs of an element type are read into and written from its compute type. A unit-stride run of a type that is
+/// its own compute type needs neither.
+struct Access {
+  std::int64_t size;  ///< of an element in memory
+  bool direct;        ///< memory and compute type agree
+  void (*load)(const std::byte* from, std::int64_t step, std::int64_t n, void* to);
+  void (*store)(const void* from, std::int64_t n, std::byte* to, std::int64_t step);
+};
+template <class T>
+const Access& access_of() {
+  using C = compute_t<T>;
+  static constexpr Access access{sizeof(T), std::is_same_v<T, C>,
+                                 [](const std::byte* from, std::int64_t step, std::int64_t n, void* to) {
+                                   const T* p = reinterpret_cast<const T*>(from);
+                                   C* q = static_cast<C*>(to);
+                                   if (step == 1)
+                                     for (std::int64_t i = 0; i < n; ++i) q[i] = static_cast<C>(p[i]);
+                                   else
+                                     for (std::int64_t i = 0; i < n; ++i) q[i] = static_cast<C>(p[i * step]);
+                                 },
+                                 [](const void* from, std::int64_t n, std::byte* to, std::int64_t step) {
+                                   const C* p = static_cast<const C*>(from);
+                                   T* q = reinterpret_cast<T*>(to);
+                                   if (step == 1)
+                                     for (std::int64_t i = 0; i < n; ++i) q[i] = static_cast<T>(p[i]);
+                                   else
+                                     for (std::int64_t i = 0; i < n; ++i) q[i * step] = static_cast<T>(p[i]);
+                                 }};
+  return access;
 }
 
+/// One operand of an elementwise map, broadcast to the output's shape.
+struct MapOperand {
+  const Tensor* tensor;
+  const Access* access;
+};
+/// Applies `block` to unit-stride runs in compute types: out[i] = f(in0[i], in1[i], ...) for i < n. This is the only
+/// loop made per functor; strides, broadcasting and 16-bit types are handled around it, through buffers in L1.
+using Block = void (*)(std::int64_t n, const void* const* in, void* out, const void* f);
+void map_blocks(std::span<const MapOperand> in, const Tensor& out, const Access& out_access, Block block,
+                const void* f);
+
+/// y = f(x) elementwise with broadcasting; operand types In and Out, computed in compute_t<In>.
 template <class In, class Out, class F>
-void map_binary(const Tensor& x, const Tensor& y, const Tensor& z, F f) {
-  if (z.numel() == 0) return;
-  const LoopNest<3> nest(
-      {z.layout(), broadcast_layout(x.layout(), z.shape()), broadcast_layout(y.layout(), z.shape())});
-  const In *px = x.data<In>(), *py = y.data<In>();
-  Out* pz = z.mutable_data<Out>();
-  for_each_run(nest, [&](std::int64_t n, const auto& at, const auto& step) {
-    const In *a = px + at[1], *b = py + at[2];
-    Out* o = pz + at[0];
-    using C = compute_t<In>;
-    const auto one = [&](In u, In v) { return static_cast<Out>(f(static_cast<C>(u), static_cast<C>(v))); };
-    if (step[0] == 1 && step[1] == 1 && step[2] == 1) {
-      for (std::int64_t i = 0; i < n; ++i) o[i] = one(a[i], b[i]);
-    } else if (step[0] == 1 && step[1] == 1 && step[2] == 0) {
-      const In v = *b;
-      for (std::int64_t i = 0; i < n; ++i) o[i] = one(a[i], v);
-    } else if (step[0] == 1 && step[1] == 0 && step[2] == 1) {
-      const In u = *a;
-      for (std::int64_t i = 0; i < n; ++i) o[i] = one(u, b[i]);
-    } else {
-      for (std::int64_t i = 0; i < n; ++i) o[i * step[0]] = one(a[i * step[1]], b[i * step[2]]);
-    }
-  });
+void map_unary(const Tensor& x, const Tensor& y, const F& f) {
+  using C = compute_t<In>;
+  using R = compute_t<Out>;
+  const MapOperand in[] = {{&x, &access_of<In>()}};
+  map_blocks(
+      in, y, access_of<Out>(),
+      [](std::int64_t n, const void* const* in, void* out, const void* functor) {
+        const F& g = *static_cast<const F*>(functor);
+        const C* a = static_cast<const C*>(in[0]);
+        R* o = static_cast<R*>(out);
+        for (std::int64_t i = 0; i < n; ++i) o[i] = static_cast<R>(g(a[i]));
+      },
+      &f);
 }
 
-/// z = condition ? x : y elementwise with broadcasting.
+/// z = f(x, y), likewise.
+template <class In, class Out, class F>
+void map_binary(const Tensor& x, const Tensor& y, const Tensor& z, const F& f) {
+  using C = compute_t<In>;
+  using R = compute_t<Out>;
+  const MapOperand in[] = {{&x, &access_of<In>()}, {&y, &access_of<In>()}};
+  map_blocks(
+      in, z, access_of<Out>(),
+      [](std::int64_t n, const void* const* in, void* out, const void* functor) {
+        const F& g = *static_cast<const F*>(functor);
+        const C *a = static_cast<const C*>(in[0]), *b = static_cast<const C*>(in[1]);
+        R* o = static_cast<R*>(out);
+        for (std::int64_t i = 0; i < n; ++i) o[i] = static_cast<R>(g(a[i], b[i]));
+      },
+      &f);
+}
+
+/// z = condition ? x : y, likewise.
 template <class T>
 void select(const Tensor& condition, const Tensor& x, const Tensor& y, const Tensor& z) {
-  if (z.numel() == 0) return;
-  const LoopNest<4> nest({z.layout(), broadcast_layout(condition.layout(), z.shape()),
-                          broadcast_layout(x.layout(), z.shape()), broadcast_layout(y.layout(), z.shape())});
-  const bool* pc = condition.data<bool>();
-  const T *px = x.data<T>(), *py = y.data<T>();
-  T* pz = z.mutable_data<T>();
-  for_each_run(nest, [&](std::int64_t n, const auto& at, const auto& step) {
-    const bool* c = pc + at[1];
-    const T *a = px + at[2], *b = py + at[3];
-    T* o = pz + at[0];
-    const bool dense = step[0] == 1 && step[1] == 1;
-    if (dense && step[2] == 1 && step[3] == 1) {
-      for (std::int64_t i = 0; i < n; ++i) o[i] = c[i] ? a[i] : b[i];
-    } else if (dense && step[2] == 1 && step[3] == 0) {
-      const T v = *b;
-      for (std::int64_t i = 0; i < n; ++i) o[i] = c[i] ? a[i] : v;
-    } else if (dense && step[2] == 0 && step[3] == 1) {
-      const T u = *a;
-      for (std::int64_t i = 0; i < n; ++i) o[i] = c[i] ? u : b[i];
-    } else {
-      for (std::int64_t i = 0; i < n; ++i) o[i * step[0]] = c[i * step[1]] ? a[i * step[2]] : b[i * step[3]];
-    }
-  });
+  using C = compute_t<T>;
+  const MapOperand in[] = {{&condition, &access_of<bool>()}, {&x, &access_of<T>()}, {&y, &access_of<T>()}};
+  map_blocks(
+      in, z, access_of<T>(),
+      [](std::int64_t n, const void* const* in, void* out, const void*) {
+        const bool* c = static_cast<const bool*>(in[0]);
+        const C *a = static_cast<const C*>(in[1]), *b = static_cast<const C*>(in[2]);
+        C* o = static_cast<C*>(out);
+        for (std::int64_t i = 0; i < n; ++i) o[i] = c[i] ? a[i] : b[i];
+      },
+      nullptr);
 }
 
 }  // namespace retort::cpu

@@ -6,7 +6,8 @@
 namespace retort {
 
 namespace {
-template <class T> cpu::MatrixView<T> matrix(const Tensor& t, bool transposed) {
+template <class T>
+cpu::MatrixView<T> matrix(const Tensor& t, bool transposed) {
   const int r = t.rank();
   const std::int64_t row = t.strides()[r - 2], col = t.strides()[r - 1];
   return {t.data<T>(), transposed ? col : row, transposed ? row : col};
@@ -52,8 +53,8 @@ RETORT_CPU_KERNEL(linear) {
       for (std::int64_t r = 0; r < rows; ++r)
         for (std::int64_t j = 0; j < out; ++j) py[r * out + j] = pb[j * step];
     }
-    cpu::gemm<T, T>(rows, out, x.shape()[1], 1.0, matrix<T>(x, false), matrix<T>(w, true), bias.defined() ? 1.0 : 0.0, py,
-                    out);
+    cpu::gemm<T, T>(rows, out, x.shape()[1], 1.0, matrix<T>(x, false), matrix<T>(w, true), bias.defined() ? 1.0 : 0.0,
+                    py, out);
   });
 }
 

@@ -19,14 +19,6 @@ RETORT_CPU_KERNEL(fill) {
   });
 }
 
-RETORT_CPU_KERNEL(copy) {
-  const Tensor &src = call.in[0], &dst = call.out[0];
-  visit_any(src.dtype(), [&]<class S>(S) {
-    visit_any(dst.dtype(),
-              [&]<class D>(D) { cpu::map_unary<S, D>(src, dst, [](auto v) { return static_cast<compute_t<D>>(v); }); });
-  });
-}
-
 RETORT_CPU_KERNEL(accumulate) {
   const Tensor &src = call.in[0], &dst = call.out[0];
   visit_float(dst.dtype(),
