@@ -29,4 +29,11 @@ struct ClampAttrs {
   double low = 0, high = 0;
 };
 
+/// 2-D pooling and its adjoints; `size` is the spatial extent (h, w) of the pooled image, which the adjoints restore.
+struct Pool2dAttrs {
+  std::int64_t kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
+  bool count_include_pad = true;
+  std::int64_t size_h = 0, size_w = 0;
+};
+
 }  // namespace retort

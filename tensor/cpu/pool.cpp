@@ -107,6 +107,14 @@ void max_pool_backward(const PoolShape& s, const T* dy, const std::int32_t* argm
 }
 
 template <class T>
+void max_pool_gather(const PoolShape& s, const T* x, const std::int32_t* argmax, T* y) {
+  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, [&](Index image, Index, Index, Index at) {
+    const T* from = x + image * s.h * s.w * s.c;
+    for (Index c = 0; c < s.c; ++c) y[at + c] = from[argmax[at + c] * s.c + c];
+  });
+}
+
+template <class T>
 void avg_pool_forward(const PoolShape& s, bool count_include_pad, const T* x, T* y) {
   using C = compute_t<T>;
   for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, [&](Index image, Index oy, Index ox, Index at) {
@@ -148,6 +156,7 @@ void avg_pool_backward(const PoolShape& s, bool count_include_pad, const T* dy, 
 #define RETORT_POOL(T)                                                                  \
   template void max_pool_forward(const PoolShape&, const T*, T*, std::int32_t*);        \
   template void max_pool_backward(const PoolShape&, const T*, const std::int32_t*, T*); \
+  template void max_pool_gather(const PoolShape&, const T*, const std::int32_t*, T*);   \
   template void avg_pool_forward(const PoolShape&, bool, const T*, T*);                 \
   template void avg_pool_backward(const PoolShape&, bool, const T*, T*)
 RETORT_POOL(double);

@@ -24,6 +24,9 @@ void max_pool_forward(const PoolShape& shape, const T* x, T* y, std::int32_t* ar
 /// dx = the gradient with respect to x: each element gets the sum of dy over the windows that chose it.
 template <class T>
 void max_pool_backward(const PoolShape& shape, const T* dy, const std::int32_t* argmax, T* dx);
+/// y = x at argmax, the adjoint of max_pool_backward and so the derivative of the maximum along x.
+template <class T>
+void max_pool_gather(const PoolShape& shape, const T* x, const std::int32_t* argmax, T* y);
 
 /// y = the mean under each window. With `count_include_pad` the sum is divided by kh * kw, else by the number of
 /// elements of x that the window covers.

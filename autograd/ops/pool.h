@@ -1,0 +1,34 @@
+// autograd/ops/pool.h -- 2-D max and average pooling. Images are logically NCHW; they are computed and returned with
+// channels innermost in memory. Inputs of any strides are accepted and copied when they differ.
+// The mean over a whole image is mean(x, {2, 3}).
+#pragma once
+#include "tensor/attrs.h"
+#include "tensor/tensor.h"
+
+namespace retort {
+
+/// `stride` 0 means: as the kernel. Padding is at most half the kernel, so that every window sees some of the image.
+struct Pool2dOptions {
+  std::int64_t kernel = 2, stride = 0, padding = 0;
+  /// Averages only: whether padding counts in the divisor, as zeros.
+  bool count_include_pad = true;
+};
+
+/// Largest value under each window, [n, c, h, w] -> [n, c, oh, ow] with oh = (h + 2 padding - kernel) / stride + 1.
+/// Of equal values the first in reading order gets the gradient; a NaN is larger than any number; padding never wins.
+/// Throws ShapeError, ValueError, DTypeError.
+Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options = {});
+/// The adjoint of max_pool2d where i32 `argmax` (row * size_w + column, shaped as cot) says which element each window
+/// chose: cot [n, c, oh, ow] -> [n, c, size_h, size_w], each element the sum over the windows that chose it.
+Tensor max_pool2d_grad(const Tensor& cot, const Tensor& argmax, const Pool2dAttrs& attrs);
+/// The adjoint of max_pool2d_grad, x at argmax: x [n, c, size_h, size_w] -> the shape of argmax.
+Tensor max_pool2d_gather(const Tensor& x, const Tensor& argmax, const Pool2dAttrs& attrs);
+
+/// Mean under each window; shapes and errors as max_pool2d.
+Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options = {});
+/// avg_pool2d with the options spelled out per axis; `size` must be the spatial extent of x.
+Tensor avg_pool2d_with(const Tensor& x, const Pool2dAttrs& attrs);
+/// The adjoint of avg_pool2d: cot [n, c, oh, ow] -> [n, c, size_h, size_w].
+Tensor avg_pool2d_grad(const Tensor& cot, const Pool2dAttrs& attrs);
+
+}  // namespace retort
