@@ -35,12 +35,19 @@ Tensor converted(const Tensor& t, DType dtype) {
 }
 }  // namespace
 
+Parameter::Parameter(const Shape& shape, Init how, bool decay) : decays(decay), init(how) {
+  const Strides strides = shape.rank() == 4 ? channels_last_strides(shape) : contiguous_strides(shape);
+  value = Tensor::empty(shape, DType::f32, kCpu, &strides);
+  fill_(value, 0);
+}
+
 Parameter::Parameter(const Parameter& o)
     : value(deep_copy(o.value)),
       shadow(deep_copy(o.shadow)),
       trainable(o.trainable),
       decays(o.decays),
-      master_only(o.master_only) {}
+      master_only(o.master_only),
+      init(o.init) {}
 
 Parameter& Parameter::operator=(const Parameter& o) {
   if (this != &o) *this = Parameter(o);
@@ -136,6 +143,11 @@ void convert(Module& m, DType dtype) {
     p.parameter->shadow = {};
   }
   for (const auto& b : c.buffers) b.buffer->value = converted(b.buffer->value, dtype);
+}
+
+void set_shadows(Module& m, DType dtype) {
+  for (const auto& [name, p] : parameters_of(m))
+    p->shadow = size_of(dtype) == 2 && !p->master_only ? converted(p->value, dtype) : Tensor();
 }
 
 int set_trainable(Module& m, std::string_view glob, bool trainable) {

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nn/init.h"
 #include "tensor/tensor.h"
 
 namespace retort {
@@ -18,8 +19,11 @@ struct Parameter {
   bool trainable = true;
   bool decays = true;  ///< weight decay applies (matrices and kernels; not biases, norms, embeddings of positions)
   bool master_only = false;  ///< norms read the f32 master even when the data is 16-bit
+  Init init;                 ///< how `initialize` fills it
 
   Parameter() = default;
+  /// f32 zeros until `initialize`. Kernels of rank 4, logically OIHW, lie channels-last in memory.
+  Parameter(const Shape& shape, Init how, bool decay = true);
   explicit Parameter(Tensor initial, bool decay = true) : value(std::move(initial)), decays(decay) {}
   Parameter(const Parameter& o);
   Parameter& operator=(const Parameter& o);
@@ -97,6 +101,9 @@ void copy_values(Module& to, const Module& from);
 void move_to(Module& m, Device device);
 /// Converts the masters to `dtype` (f64 for checks).
 void convert(Module& m, DType dtype);
+/// Gives every parameter that is not master_only a shadow in the 16-bit `dtype`, equal to the rounded master; any other
+/// dtype takes the shadows away.
+void set_shadows(Module& m, DType dtype);
 /// Sets `trainable` of the parameters whose names match a glob ("*.weight", "head.*"); returns how many matched.
 int set_trainable(Module& m, std::string_view glob, bool trainable);
 

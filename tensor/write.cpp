@@ -5,7 +5,7 @@
 namespace retort {
 
 namespace {
-const Primitive kFill("fill"), kCopy("copy"), kAccumulate("accumulate");
+const Primitive kFill("fill"), kCopy("copy"), kAccumulate("accumulate"), kScale("scale");
 }
 
 void fill_(const Tensor& dst, double value) {
@@ -21,11 +21,18 @@ void assign_(const Tensor& dst, const Tensor& src, std::string_view writer) {
 }
 
 void accumulate_(const Tensor& dst, const Tensor& src) {
-  if (!(dst.shape() == src.shape()) || dst.dtype() != src.dtype())
-    throw ShapeError("accumulate_: cannot add {} to {}", src.str(), dst.str());
+  if (!(dst.shape() == src.shape())) throw ShapeError("accumulate_: cannot add {} to {}", src.str(), dst.str());
+  if (!is_float(dst.dtype()) || !is_float(src.dtype()))
+    throw DTypeError("accumulate_: only float tensors are summed; got {} and {}", src.str(), dst.str());
   const Tensor in = src.unlifted();
   run_kernel(kAccumulate, std::span(&in, 1), {}, std::span(&dst, 1));
   dst.storage()->mark_written("accumulate_");
+}
+
+void scale_(const Tensor& dst, double factor) {
+  if (!is_float(dst.dtype())) throw DTypeError("scale_: only float tensors are scaled; got {}", dst.str());
+  run_kernel(kScale, {}, AttrBox::of(factor), std::span(&dst, 1));
+  dst.storage()->mark_written("scale_");
 }
 
 Tensor copy_of(const Tensor& src, bool channels_last) {

@@ -1,0 +1,46 @@
+// nn/optim/optimizer.h -- what every optimiser is: in-place steps on masters and shadows, state by name.
+#pragma once
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nn/module.h"
+
+namespace retort {
+
+/// Updates f32 or f64 masters from gradients of the same dtype, writing 16-bit shadows in the same pass. The state has
+/// one tensor per slot and parameter, in the parameter's dtype and memory order; a step is one kernel per parameter.
+/// Parameters with trainable = false are left alone; `decays` says which ones weight decay applies to.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  /// Allocates the state (zeros) for these parameters. `step` does so at first use; a loader calls it before it
+  /// visits the state. Throws DTypeError for masters that are neither f32 nor f64.
+  void prepare(std::span<const NamedParameter> parameters);
+
+  /// One update with learning rate `lr`; `grads` is parallel to `parameters`, which are those of `prepare`, in order.
+  /// Throws ShapeError when a gradient or a parameter does not fit, naming it.
+  void step(std::span<const NamedParameter> parameters, std::span<const Tensor> grads, double lr);
+
+  /// All state by name: "step" (i64, the number of updates made) and "<slot>/<parameter name>".
+  void visit_state(const std::function<void(const std::string& name, Tensor& value)>& visit);
+
+ protected:
+  /// Names of the state's slots ("momentum"; "m", "v").
+  virtual std::vector<std::string> slots() const = 0;
+  /// Updates one parameter; `state` has an entry per slot, `t` counts updates from 1.
+  virtual void update(Parameter& p, const Tensor& grad, std::span<const Tensor> state, double lr, std::int64_t t) = 0;
+
+ private:
+  struct Entry {
+    std::string name;
+    std::vector<Tensor> state;
+  };
+  void check(std::span<const NamedParameter> parameters, std::span<const Tensor> grads) const;
+  std::vector<Entry> entries_;
+  Tensor steps_;
+};
+
+}  // namespace retort
