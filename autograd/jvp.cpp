@@ -81,7 +81,7 @@ JvpResult jvp(const std::function<Tensors(std::span<const Tensor>)>& f, std::spa
   for (const Tensor& y : f(lifted)) {
     const Tensor t = level->tangent_of(y);
     r.out.push_back(below(y, *level));
-    r.tangent.push_back(t.defined() ? t : Tensor::zeros(y.shape(), y.dtype(), y.device()));
+    r.tangent.push_back(t.defined() || !y.defined() ? t : Tensor::zeros(y.shape(), y.dtype(), y.device()));
   }
   return r;
 }

@@ -11,6 +11,8 @@ namespace retort {
 enum class Kind : std::uint8_t { none, elementwise, linear, bilinear, general, fused };
 
 using Tensors = std::vector<Tensor>;
+/// Results of one op, auxiliaries included.
+inline constexpr int kMaxOutputs = 8;
 
 /// Arguments of a reverse rule. Saved values are those the op declared; others are ghosts (shape only) or undefined.
 struct VjpCall {
@@ -66,7 +68,7 @@ void apply(const Op& op, std::span<const Tensor> in, const AttrBox& attrs, std::
 
 /// Single-output form.
 inline Tensor apply1(const Op& op, std::span<const Tensor> in, const AttrBox& attrs = {}) {
-  Tensor results[4];
+  Tensor results[kMaxOutputs];
   apply(op, in, attrs, std::span(results, static_cast<std::size_t>(op.outputs)));
   return std::move(results[0]);
 }

@@ -100,7 +100,7 @@ void TapeLevel::apply(const Op& op, std::span<const Tensor> in, const AttrBox& a
   const std::span<Tensor> primals =
       in.size() > kInline ? std::span(heap_primals) : std::span(inline_primals, in.size());
   for (std::size_t i = 0; i < in.size(); ++i) primals[i] = below(in[i], *this);
-  Tensor results[4];
+  Tensor results[kMaxOutputs];
   const std::span<Tensor> results_span(results, out.size());
   retort::apply(op, primals, attrs, results_span);
   if (op.kind == Kind::none) {
@@ -142,7 +142,7 @@ void TapeLevel::record(const Op& op, std::span<const Tensor> in, std::span<const
     if ((saves.out >> i & 1u) || i >= visible)
       save(results[at]);
     else
-      save(visible > 1 ? results[at].ghost() : Tensor());
+      save(visible > 1 && results[at].defined() ? results[at].ghost() : Tensor());
     slot_node_.push_back(static_cast<std::int32_t>(nodes_.size()));
     const bool differentiable = i < visible && results[at].defined() && is_float(results[at].dtype());
     out[at] = differentiable ? lift(results[at], node.first_slot + i) : results[at];

@@ -1,6 +1,9 @@
 #include "nn/context.h"
 
+#include <algorithm>
+
 #include "autograd/ops/arithmetic.h"
+#include "tensor/write.h"
 
 namespace retort {
 
@@ -42,6 +45,23 @@ bool Ctx::finished() const {
   for (const Tensor& t : tapped)
     if (!t.defined()) return false;
   return true;
+}
+
+void apply_statistics(std::span<const StatUpdate> updates) {
+  for (std::size_t i = 0; i < updates.size(); ++i) {
+    Buffer* const buffer = updates[i].buffer;
+    const auto same = [buffer](const StatUpdate& u) { return u.buffer == buffer; };
+    if (std::any_of(updates.begin(), updates.begin() + static_cast<std::ptrdiff_t>(i), same)) continue;
+    Tensor sum = updates[i].value;
+    double count = 1;
+    for (const StatUpdate& u : updates.subspan(i + 1))
+      if (same(u)) {
+        sum = sum + u.value;
+        ++count;
+      }
+    const double momentum = updates[i].momentum;
+    assign_(buffer->value, buffer->value * (1 - momentum) + sum * (momentum / count), "running statistics");
+  }
 }
 
 ParamValues with_params(Module& m, const std::vector<std::pair<std::string, Tensor>>& values) {

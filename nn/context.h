@@ -42,6 +42,8 @@ struct StatUpdate {
   Tensor value;  ///< the batch's statistic
   double momentum;
 };
+/// buffer = (1 - momentum) buffer + momentum * the mean of its values in `updates` (one per micro-batch).
+void apply_statistics(std::span<const StatUpdate> updates);
 
 class Ctx {
  public:
@@ -53,6 +55,7 @@ class Ctx {
   std::uint32_t step = 0;
   Tensor samples;                            ///< i64 [N], global sample indices of the batch; undefined: 0..N-1
   std::vector<TapId> wanted;                 ///< taps to deliver, in order of `tapped`
+  bool recompute = false;                    ///< models recompute their blocks in the backward walk: nn/checkpoint.h
   bool stop_after_taps = false;              ///< the model may stop once every wanted tap was delivered
   std::vector<StatUpdate>* stats = nullptr;  ///< where batch norms report; null: they do not
 

@@ -1,0 +1,57 @@
+#include "nn/checkpoint.h"
+
+#include "autograd/checkpoint.h"
+
+namespace retort {
+
+namespace {
+bool is_inside(const std::string& path, const std::string& block) {
+  return block.empty() || path == block || path.starts_with(block + ".");
+}
+}  // namespace
+
+Tensor checkpoint(const Module& block, BlockForward forward, const Tensor& x, Ctx& ctx) {
+  Tensors inputs{x};
+  std::vector<const Parameter*> owners;
+  // visit is non-const because most visitors write; parameters are only read here.
+  for (const auto& [name, p] : parameters_of(const_cast<Module&>(block))) {
+    owners.push_back(p);
+    inputs.push_back(ctx(*p));
+  }
+  Ctx inner = ctx;
+  inner.wanted.clear();
+  inner.tapped.clear();
+  inner.stop_after_taps = false;
+  std::vector<std::size_t> taps;
+  for (std::size_t i = 0; i < ctx.wanted.size(); ++i)
+    if (is_inside(ctx.wanted[i].path, block.path())) {
+      taps.push_back(i);
+      inner.wanted.push_back(ctx.wanted[i]);
+    }
+  // A tied parameter from outside the block still resolves to its tracked value, which the op then refuses: reading its
+  // plain value instead would lose its gradient without a word.
+  const ParamValues outside = ctx.substitute ? *ctx.substitute : ParamValues();
+  const auto stats = std::make_shared<std::vector<StatUpdate>*>(ctx.stats);
+  const auto run = [=](std::span<const Tensor> in) {
+    ParamValues values = outside;
+    for (std::size_t i = 0; i < owners.size(); ++i) values.insert_or_assign(owners[i], in[i + 1]);
+    Ctx c = inner;
+    c.substitute = &values;
+    c.stats = *stats;
+    Tensors out{forward(in[0], c)};
+    c.tapped.resize(c.wanted.size());
+    out.insert(out.end(), c.tapped.begin(), c.tapped.end());
+    return out;
+  };
+  Tensors out = checkpoint(CheckpointFunction(run), inputs);
+  *stats = nullptr;  // recomputation must not report again
+  out.resize(taps.size() + 1);
+  for (std::size_t i = 0; i < taps.size(); ++i) {
+    if (!out[i + 1].defined()) continue;
+    ctx.tapped.resize(ctx.wanted.size());
+    ctx.tapped[taps[i]] = out[i + 1];
+  }
+  return out[0];
+}
+
+}  // namespace retort
