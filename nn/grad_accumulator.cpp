@@ -1,0 +1,44 @@
+#include "nn/grad_accumulator.h"
+
+#include "tensor/write.h"
+
+namespace retort {
+
+GradAccumulator::GradAccumulator(std::vector<NamedParameter> parameters) : parameters_(std::move(parameters)) {
+  for (const auto& [name, p] : parameters_) {
+    index_.emplace(p, sums_.size());
+    const Tensor& v = p->value;
+    sums_.push_back(Tensor::empty(v.shape(), v.dtype(), v.device(), v.layout().dense() ? &v.strides() : nullptr));
+  }
+  zero();
+}
+
+void GradAccumulator::add(int leaf, const Tensor& contribution) {
+  if (!leaves_) throw AutogradError("grad_accumulator: a gradient came before attach named the leaves");
+  const auto found = index_.find(leaves_->parameter(leaf));
+  if (found == index_.end()) return;
+  const std::size_t i = found->second;
+  if (touched_[i])
+    accumulate_(sums_[i], contribution);
+  else
+    assign_(sums_[i], contribution, "grad_accumulator");
+  touched_[i] = true;
+}
+
+void GradAccumulator::zero() { touched_.assign(sums_.size(), false); }
+
+void GradAccumulator::scale(double factor) {
+  for (std::size_t i = 0; i < sums_.size(); ++i)
+    if (touched_[i]) scale_(sums_[i], factor);
+}
+
+const std::vector<Tensor>& GradAccumulator::grads() {
+  for (std::size_t i = 0; i < sums_.size(); ++i)
+    if (!touched_[i]) {
+      fill_(sums_[i], 0);
+      touched_[i] = true;
+    }
+  return sums_;
+}
+
+}  // namespace retort

@@ -1,0 +1,36 @@
+// nn/grad_accumulator.h -- sums the gradients of a list of parameters over tapes and micro-batches.
+#pragma once
+#include <unordered_map>
+
+#include "nn/context.h"
+
+namespace retort {
+
+/// A GradSink with one buffer per parameter, in the master's dtype and memory order, to which every contribution is
+/// added in place (16-bit ones are widened). The parameters must stay where they are while it lives.
+class GradAccumulator final : public GradSink {
+ public:
+  explicit GradAccumulator(std::vector<NamedParameter> parameters);
+
+  /// Whose leaves the next walks pull back to. Leaves of other parameters, or of no parameter, are ignored.
+  void attach(const Leaves& leaves) { leaves_ = &leaves; }
+  /// Throws AutogradError before `attach`, ShapeError when a contribution does not fit.
+  void add(int leaf, const Tensor& contribution) override;
+
+  /// Starts a new sum.
+  void zero();
+  /// Multiplies all sums (1 / denominator, loss scale).
+  void scale(double factor);
+  /// Parallel to `parameters()`; zeros for parameters that no walk reached. Valid until the next `add` or `zero`.
+  const std::vector<Tensor>& grads();
+  const std::vector<NamedParameter>& parameters() const { return parameters_; }
+
+ private:
+  std::vector<NamedParameter> parameters_;
+  std::unordered_map<const Parameter*, std::size_t> index_;
+  std::vector<Tensor> sums_;
+  std::vector<bool> touched_;  ///< an untouched sum holds old values: the first contribution overwrites it
+  const Leaves* leaves_ = nullptr;
+};
+
+}  // namespace retort

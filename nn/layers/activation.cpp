@@ -1,0 +1,50 @@
+#include "nn/layers/activation.h"
+
+#include <numbers>
+#include <utility>
+
+#include "autograd/ops/elementwise.h"
+
+namespace retort {
+
+namespace {
+constexpr std::pair<std::string_view, Activation> kNames[] = {
+    {"none", Activation::none},           {"relu", Activation::relu}, {"gelu", Activation::gelu},
+    {"gelu_tanh", Activation::gelu_tanh}, {"silu", Activation::silu}, {"tanh", Activation::tanh}};
+}
+
+Activation activation_from_name(std::string_view name) {
+  for (const auto& [known, activation] : kNames)
+    if (known == name) return activation;
+  throw ConfigError("activation: unknown name {}; hint: none, relu, gelu, gelu_tanh, silu or tanh", name);
+}
+
+std::string_view name_of(Activation activation) {
+  for (const auto& [name, known] : kNames)
+    if (known == activation) return name;
+  throw InternalError("activation: number {} has no name", static_cast<int>(activation));
+}
+
+Tensor activate(Activation activation, const Tensor& x) {
+  switch (activation) {
+    case Activation::relu:
+      return relu(x);
+    case Activation::gelu:
+      return gelu(x);
+    case Activation::gelu_tanh:
+      return gelu_tanh(x);
+    case Activation::silu:
+      return silu(x);
+    case Activation::tanh:
+      return tanh(x);
+    case Activation::none:
+      break;
+  }
+  return x;
+}
+
+double gain_of(Activation activation) {
+  return activation == Activation::none || activation == Activation::tanh ? 1.0 : std::numbers::sqrt2;
+}
+
+}  // namespace retort

@@ -1,0 +1,20 @@
+// nn/layers/activation.h -- activations by name.
+#pragma once
+#include <string_view>
+
+#include "tensor/tensor.h"
+
+namespace retort {
+
+enum class Activation : std::uint8_t { none, relu, gelu, gelu_tanh, silu, tanh };
+
+/// "relu" -> Activation::relu, and back; throws ConfigError naming the known ones.
+Activation activation_from_name(std::string_view name);
+std::string_view name_of(Activation activation);
+/// Applies it element by element; `none` gives x itself.
+Tensor activate(Activation activation, const Tensor& x);
+/// The factor that keeps the variance of a He-initialised layer under the activation: sqrt(2) for the rectifiers, 1
+/// for none and tanh.
+double gain_of(Activation activation);
+
+}  // namespace retort
