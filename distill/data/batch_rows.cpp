@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kMaxSteps = std::int64_t{1} << 32;
 constexpr std::int64_t kMaxBatch = std::int64_t{1} << 30;
+constexpr int kMaxThreads = 1024;
 
 }  // namespace
 
@@ -30,6 +31,9 @@ BatchRows::BatchRows(std::shared_ptr<const Dataset> dataset, LoaderOptions optio
     throw ValueError("loader {}: drop_last leaves nothing of {} images in batches of {}", options_.name, n, batch);
   if (options_.dtype != DType::f32 && options_.dtype != DType::f64)
     throw ValueError("loader {}: dtype is f32 or f64; got {}", options_.name, name_of(options_.dtype));
+  if (std::min(options_.threads, options_.prefetch) < 0 || std::max(options_.threads, options_.prefetch) > kMaxThreads)
+    throw ValueError("loader {}: threads and prefetch must be in [0, {}]; got {} and {}", options_.name, kMaxThreads,
+                     options_.threads, options_.prefetch);
 }
 
 void BatchRows::check(const RowRange& range) const {

@@ -2,17 +2,32 @@
 #include "distill/data/loader.h"
 
 #include "distill/data/batch_rows.h"
+#include "distill/data/prefetch.h"
 
 namespace retort {
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options)
-    : rows_(std::make_shared<const BatchRows>(std::move(dataset), std::move(options))) {}
+    : rows_(std::make_shared<const BatchRows>(std::move(dataset), std::move(options))),
+      pattern_(std::make_shared<RequestPattern>(rows_->options().global_batch)) {}
 Loader::Loader(Loader&&) noexcept = default;
 Loader& Loader::operator=(Loader&&) noexcept = default;
 Loader::~Loader() = default;
 
 DataBatch Loader::rows(std::int64_t step, std::int64_t first, std::int64_t count) const {
   const HostBatch host = rows_->compute({step, first, count}, std::atomic<bool>(false));
+  return rows_->tensors(count, &host);
+}
+
+DataBatch Loader::prefetched(std::int64_t step, std::int64_t first, std::int64_t count) {
+  const RowRange range{step, first, count};
+  rows_->check(range);
+  if (!prefetcher_) {
+    const int threads = options().threads;
+    prefetcher_ = std::make_unique<Prefetcher>(rows_, threads, threads > 0 ? options().prefetch : 0,
+                                               [pattern = pattern_](const RowRange& r) { return pattern->after(r); });
+  }
+  pattern_->observe(range);
+  const HostBatch host = prefetcher_->take(range);
   return rows_->tensors(count, &host);
 }
 

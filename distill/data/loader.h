@@ -19,6 +19,8 @@ struct LoaderOptions {
   AugmentPlan augment;
   bool labelled = true;      ///< false hides the labels: y and y2 are -1
   DType dtype = DType::f32;  ///< of x and lambda: f32, or f64 with the same values widened
+  int threads = 1;           ///< background threads of prefetched(); 0: it computes when called, as rows() does
+  int prefetch = 2;          ///< batches that prefetched() keeps ready or in work
 };
 
 /// Rows [first, first + n) of one step's global batch.
@@ -33,6 +35,8 @@ struct DataBatch {
 };
 
 class BatchRows;
+class Prefetcher;
+class RequestPattern;
 
 /// Serves batches without any state: what a row holds is a function of (options, step, row) alone, so micro-batches,
 /// ranks and resumption need nothing but the step. Row r of step s is at position s * global_batch + r of the endless
@@ -42,7 +46,7 @@ class BatchRows;
 class Loader {
  public:
   /// Throws ValueError: global_batch below 1 (below 2 when mixing, above the set's size with drop_last), another dtype,
-  /// augmentations that do not suit the images.
+  /// augmentations that do not suit the images, threads or prefetch below 0 or above 1024.
   Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options);
   Loader(Loader&&) noexcept;
   Loader& operator=(Loader&&) noexcept;
@@ -51,6 +55,11 @@ class Loader {
   /// Rows [first, first + count) of a step, computed here and now; every range equals that slice of the whole batch.
   /// 0 <= step < 2^32. Throws ValueError for rows outside the batch, IoError naming the image that cannot be read.
   DataBatch rows(std::int64_t step, std::int64_t first, std::int64_t count) const;
+  /// The same batch, mostly from background threads, which follow the caller's pattern of requests. Values do not
+  /// depend on it. Tensors are made by the caller's thread, so its memory account sees what rows() would show it; the
+  /// batches kept ready are host memory outside of accounts. What goes wrong in the background is thrown by the call
+  /// that wants those rows. For one thread at a time.
+  DataBatch prefetched(std::int64_t step, std::int64_t first, std::int64_t count);
   /// The shapes, strides and dtypes of a batch of n rows on the meta device, for planning.
   DataBatch meta_batch(std::int64_t n) const;
 
@@ -64,6 +73,8 @@ class Loader {
 
  private:
   std::shared_ptr<const BatchRows> rows_;
+  std::shared_ptr<RequestPattern> pattern_;
+  std::unique_ptr<Prefetcher> prefetcher_;  // made by the first prefetched()
 };
 
 }  // namespace retort

@@ -6,14 +6,11 @@
 #include <filesystem>
 
 #include "io/image.h"
-#include "tensor/error.h"
-#include "tests/distill/toy_images.h"
+#include "tests/distill/data_fixture.h"
 #include "tests/io/test_files.h"
 
 using namespace retort;
-using retort::test::Bytes;
-using retort::test::TemporaryFolder;
-using retort::test::ToyImages;
+using namespace retort::test;
 
 namespace {
 
@@ -43,18 +40,6 @@ std::vector<std::int64_t> ids_of(const Dataset& set) {
   for (std::int64_t i = 0; i < set.size(); ++i) ids.push_back(set.id(i));
   return ids;
 }
-
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
 
 std::shared_ptr<const Dataset> made(const std::string& yaml) {
   Config config = Config::parse(yaml, "job.yaml");

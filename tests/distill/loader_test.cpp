@@ -6,48 +6,12 @@
 #include <map>
 #include <set>
 
-#include "tensor/error.h"
-#include "tests/distill/toy_images.h"
+#include "tests/distill/data_fixture.h"
 
 using namespace retort;
-using retort::test::ToyImages;
+using namespace retort::test;
 
 namespace {
-
-AugmentPlan plan(const std::string& list) {
-  Config config = Config::parse("augment: " + list, "test");
-  return parse_augment(config.child("augment"));
-}
-
-const char* const kEverything =
-    "[flip(p=0.5), crop(pad=2 padding=reflect), cutout(size=3 p=0.5), jitter(brightness=.4 contrast=.4 saturation=.4 "
-    "hue=.1), mixup(p=.4), cutmix(p=.5)]";
-
-LoaderOptions options(std::int64_t batch, const std::string& augment = "[]") {
-  LoaderOptions o;
-  o.global_batch = batch;
-  o.seed = 7;
-  o.augment = plan(augment);
-  return o;
-}
-
-std::shared_ptr<const Dataset> toy(std::int64_t count, Shape shape = {3, 6, 5}) {
-  auto set = std::make_shared<ToyImages>(count, shape);
-  const auto channels = static_cast<std::size_t>(shape[0]);
-  set->set_normalization({std::vector<float>(channels, 0.25f), std::vector<float>(channels, 0.5f)});
-  return set;
-}
-
-/// Every field of rows [first, first + count) of a batch, as numbers.
-std::vector<double> fields(const DataBatch& batch) {
-  std::vector<double> all;
-  for (const Tensor& t : {batch.x, batch.y, batch.y2, batch.lambda, batch.index, batch.sample}) {
-    if (!t.defined()) continue;
-    const std::vector<double> values = t.values();
-    all.insert(all.end(), values.begin(), values.end());
-  }
-  return all;
-}
 
 /// The rows of a batch put together from consecutive parts of it.
 DataBatch joined(const std::vector<DataBatch>& parts) {
@@ -83,22 +47,10 @@ std::vector<std::int64_t> order(const Loader& loader, std::int64_t count) {
   return all;
 }
 
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
-
 }  // namespace
 
 TEST_CASE("loader: any split of a batch into micro-batches, in any order, gives the same rows") {
-  const Loader loader(toy(50), options(12, kEverything));
+  const Loader loader(toy(50), loader_options(12, kEverything));
   std::set<bool> mixed;
   for (const std::int64_t step : {9, 0, 4, 1, 3, 2}) {
     const DataBatch whole = loader.rows(step, 0, 12);
@@ -106,13 +58,13 @@ TEST_CASE("loader: any split of a batch into micro-batches, in any order, gives 
     CHECK(fields(joined({loader.rows(step, 0, 5), loader.rows(step, 5, 1), loader.rows(step, 6, 6)})) == fields(whole));
     const DataBatch late = loader.rows(step, 8, 4);
     CHECK(fields(joined({loader.rows(step, 0, 8), late})) == fields(whole));
-    CHECK(fields(Loader(toy(50), options(12, kEverything)).rows(step, 8, 4)) == fields(late));
+    CHECK(fields(Loader(toy(50), loader_options(12, kEverything)).rows(step, 8, 4)) == fields(late));
   }
   CHECK(mixed.size() == 2);
 }
 
 TEST_CASE("loader: rows without augmentation are the images, normalised, channels innermost") {
-  const Loader loader(toy(10, {3, 6, 5}), options(4));
+  const Loader loader(toy(10, {3, 6, 5}), loader_options(4));
   const DataBatch batch = loader.rows(1, 1, 3);
   CHECK(batch.x.shape() == Shape{3, 3, 6, 5});
   CHECK(batch.x.strides() == channels_last_strides({3, 3, 6, 5}));
@@ -134,7 +86,7 @@ TEST_CASE("loader: rows without augmentation are the images, normalised, channel
 TEST_CASE("loader: an epoch holds every image once, also when its end lies inside a batch") {
   for (const auto& [size, batch] : {std::pair{10, 4}, {7, 7}, {3, 8}, {1, 5}, {100, 33}}) {
     const std::int64_t n = size;
-    const Loader loader(toy(n, {1, 2, 2}), options(batch));
+    const Loader loader(toy(n, {1, 2, 2}), loader_options(batch));
     const std::vector<std::int64_t> all = order(loader, 4 * n);
     std::set<std::vector<std::int64_t>> orders;
     for (std::int64_t epoch = 0; epoch < 4; ++epoch) {
@@ -150,7 +102,7 @@ TEST_CASE("loader: an epoch holds every image once, also when its end lies insid
 }
 
 TEST_CASE("loader: drop_last ends an epoch at its last whole batch") {
-  LoaderOptions o = options(4);
+  LoaderOptions o = loader_options(4);
   o.drop_last = true;
   const Loader loader(toy(10, {1, 2, 2}), o);
   CHECK(loader.steps_per_epoch() == 2);
@@ -167,7 +119,7 @@ TEST_CASE("loader: drop_last ends an epoch at its last whole batch") {
 }
 
 TEST_CASE("loader: the order depends on seed and name, and is the set's own without shuffling") {
-  LoaderOptions o = options(8);
+  LoaderOptions o = loader_options(8);
   const auto set = toy(40, {1, 2, 2});
   const std::vector<std::int64_t> base = order(Loader(set, o), 40);
   CHECK(order(Loader(set, o), 40) == base);
@@ -182,7 +134,7 @@ TEST_CASE("loader: the order depends on seed and name, and is the set's own with
 }
 
 TEST_CASE("loader: hidden labels are -1 and change nothing else; f64 is f32 widened") {
-  LoaderOptions o = options(6, "[flip(p=.5), mixup()]");
+  LoaderOptions o = loader_options(6, "[flip(p=.5), mixup()]");
   const Loader open(toy(20), o);
   o.labelled = false;
   o.dtype = DType::f64;
@@ -199,7 +151,7 @@ TEST_CASE("loader: hidden labels are -1 and change nothing else; f64 is f32 wide
 TEST_CASE("loader: planned shapes are those of real batches") {
   for (const char* augment : {"[]", "[cutmix()]"}) {
     for (const Shape& shape : {Shape{1, 4, 4}, Shape{3, 6, 5}}) {
-      const Loader loader(toy(20, shape), options(6, augment));
+      const Loader loader(toy(20, shape), loader_options(6, augment));
       const DataBatch real = loader.rows(0, 0, 5), planned = loader.meta_batch(5);
       for (const auto member :
            {&DataBatch::x, &DataBatch::y, &DataBatch::y2, &DataBatch::lambda, &DataBatch::index, &DataBatch::sample}) {
@@ -216,7 +168,7 @@ TEST_CASE("loader: planned shapes are those of real batches") {
 }
 
 TEST_CASE("loader: mixed batches blend two rows of the same global batch by the label weights") {
-  LoaderOptions o = options(9);
+  LoaderOptions o = loader_options(9);
   const auto set = toy(40, {1, 6, 5});
   const Loader plain(set, o);
   o.augment = plan("[mixup(alpha=1 p=.5), cutmix(alpha=1 p=.5)]");
@@ -255,15 +207,15 @@ TEST_CASE("loader: mixed batches blend two rows of the same global batch by the 
 }
 
 TEST_CASE("loader: errors name the loader, the image and what is allowed") {
-  const Loader loader(toy(20), options(6));
+  const Loader loader(toy(20), loader_options(6));
   CHECK(contains(error_of([&] { loader.rows(0, 4, 3); }), "rows [4, 4 + 3) are not in the global batch of 6"));
   CHECK_THROWS_AS(loader.rows(-1, 0, 1), ValueError);
   CHECK_THROWS_AS(loader.rows(std::int64_t{1} << 32, 0, 1), ValueError);
   CHECK_THROWS_AS(loader.rows(0, -1, 1), ValueError);
-  CHECK_THROWS_AS(Loader(toy(20), options(0)), ValueError);
-  CHECK_THROWS_AS(Loader(toy(20), options(1, "[mixup()]")), ValueError);
-  CHECK(contains(error_of([] { Loader(toy(20), options(4, "[crop(pad=5 padding=reflect)]")); }), "pad 5"));
-  LoaderOptions half = options(4);
+  CHECK_THROWS_AS(Loader(toy(20), loader_options(0)), ValueError);
+  CHECK_THROWS_AS(Loader(toy(20), loader_options(1, "[mixup()]")), ValueError);
+  CHECK(contains(error_of([] { Loader(toy(20), loader_options(4, "[crop(pad=5 padding=reflect)]")); }), "pad 5"));
+  LoaderOptions half = loader_options(4);
   half.dtype = DType::f16;
   CHECK_THROWS_AS(Loader(toy(20), half), ValueError);
 }
