@@ -172,24 +172,28 @@ void conv_backward_weights(const ConvShape& shape, const T* x, const T* dy, T* d
 }
 
 std::int64_t conv_scratch_bytes(const ConvShape& shape, ConvKind kind, DType dtype, int threads, Engine engine) {
+  if (shape.n == 0) return 0;
   const auto pieces = plan_pieces(shape, kind);
   const bool library = engine == Engine::onednn && dtype != DType::f64;
-  const bool converts = (dtype == DType::f16 || dtype == DType::bf16) && !(library && onednn::native(dtype));
-  const Index compute = dtype == DType::f64 ? 8 : 4;
+  const bool converts = is_float(dtype) && size_of(dtype) == 2 && !(library && onednn::native(dtype));
+  const DType sums = accumulator_of(dtype), computed = size_of(dtype) == 2 && !converts ? dtype : sums;
+  onednn::Needs needs{shape.weights() * size_of(sums), 0};
+  if (library) needs = onednn::needs(pieces, kind, computed);
   Index largest = 0;
   for (const PlacedPiece& placed : pieces) {
     const ConvPiece& p = placed.piece;
-    const Index converted = converts ? (p.x_count() + p.y_count()) * 4 : 0;
-    largest = std::max(largest, converted + (library ? 0 : im2col::panel_bytes(p, compute)));
+    const Index converted = converts ? (p.x_count() + p.y_count()) * size_of(sums) : 0;
+    largest = std::max(largest, converted + (library ? 0 : im2col::panel_bytes(p, size_of(sums))));
   }
-  // Packed layouts pad channels to 64 at most; a gradient keeps one copy per piece and one in OHWI.
-  const auto padded = [](Index channels) { return (channels + 63) / 64 * 64; };
-  const Index packed =
-      library ? shape.groups * padded(shape.o / shape.groups) * padded(shape.c / shape.groups) * shape.kh * shape.kw
-              : shape.weights();
-  const Index copies = kind == ConvKind::backward_weights ? static_cast<Index>(pieces.size()) : 1;
-  return compute * (copies * packed + shape.weights()) +
-         largest * std::min<Index>(threads, static_cast<Index>(pieces.size()));
+  const Index count = static_cast<Index>(pieces.size());
+  const Index per_thread =
+      largest + needs.workspace + (kind == ConvKind::backward_weights ? shape.o * size_of(sums) : 0);
+  const Index copies = kind == ConvKind::backward_weights ? count : 1;
+  const Index plain = (shape.weights() + (kind == ConvKind::backward_weights ? count : 1) * shape.o) * size_of(sums);
+  constexpr Index kBuffers = 8;  // at most so many at a time, each with the slack of a block
+  const Index workers = std::min<Index>(threads, count);
+  return largest_block_for(copies * needs.weights + plain + workers * per_thread) +
+         kBuffers * (workers + 1) * largest_block_for(64);
 }
 
 #define RETORT_CONV(T)                                                                    \

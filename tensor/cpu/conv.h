@@ -42,8 +42,8 @@ template <class T>
 void conv_backward_weights(const ConvShape& shape, const T* x, const T* dy, T* dw, T* dbias,
                            Engine engine = kDefaultEngine);
 
-/// Upper estimate, in bytes, of the scratch that the call of the given kind takes with `threads` threads: packed
-/// weights, partial gradients, converted pieces and im2col panels.
+/// Upper bound, in bytes, of the scratch that the call of the given kind holds with `threads` threads: packed weights,
+/// partial gradients, converted pieces, im2col panels and the library's working space.
 enum class ConvKind { forward, backward_data, backward_weights };
 std::int64_t conv_scratch_bytes(const ConvShape& shape, ConvKind kind, DType dtype, int threads,
                                 Engine engine = kDefaultEngine);

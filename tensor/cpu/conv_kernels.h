@@ -34,6 +34,11 @@ namespace onednn {
 bool native(DType dtype);
 PieceKernel bind(const std::vector<PlacedPiece>& pieces, ConvKind kind, DType dtype, const void* w, const void* bias);
 BoundWeightGradient bind_weight_gradient(const std::vector<PlacedPiece>& pieces, DType dtype);
+/// What the library asks for: bytes of weights in each packed layout, and of working space of the hungriest piece.
+struct Needs {
+  std::int64_t weights, workspace;
+};
+Needs needs(const std::vector<PlacedPiece>& pieces, ConvKind kind, DType dtype);
 }  // namespace onednn
 
 }  // namespace retort::cpu

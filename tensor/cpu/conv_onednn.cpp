@@ -5,6 +5,7 @@
 #include "tensor/error.h"
 
 #ifdef RETORT_HAVE_ONEDNN
+#include <algorithm>
 #include <memory>
 
 #include "tensor/cpu/onednn.h"
@@ -167,6 +168,21 @@ BoundWeightGradient bind_weight_gradient(const std::vector<PlacedPiece>& pieces,
   });
 }
 
+Needs needs(const std::vector<PlacedPiece>& pieces, ConvKind kind, DType dtype) {
+  return guarded("conv", [&] {
+    Needs total{0, 0};
+    std::vector<Md> layouts;
+    for (const PlacedPiece& placed : pieces) {
+      const auto conv = find_or_create({placed.piece, kind, dtype, false});
+      total.workspace = std::max(total.workspace, static_cast<std::int64_t>(conv->scratch.get_size()));
+      if (std::find(layouts.begin(), layouts.end(), conv->weights) != layouts.end()) continue;
+      layouts.push_back(conv->weights);
+      total.weights += static_cast<std::int64_t>(conv->weights.get_size());
+    }
+    return total;
+  });
+}
+
 }  // namespace retort::cpu::onednn
 
 #else
@@ -178,6 +194,10 @@ PieceKernel bind(const std::vector<PlacedPiece>&, ConvKind, DType, const void*, 
   throw ConfigError("conv: this build has no oneDNN; got Engine::onednn");
 }
 BoundWeightGradient bind_weight_gradient(const std::vector<PlacedPiece>&, DType) {
+  throw ConfigError("conv: this build has no oneDNN; got Engine::onednn");
+}
+
+Needs needs(const std::vector<PlacedPiece>&, ConvKind, DType) {
   throw ConfigError("conv: this build has no oneDNN; got Engine::onednn");
 }
 

@@ -38,6 +38,8 @@ ThreadPool& pool() {
 
 }  // namespace
 
+std::int64_t largest_block_for(std::int64_t bytes) { return bytes + bytes / 4 + 4096; }
+
 ScratchStats scratch_stats() { return pool().stats; }
 
 ScratchBytes::ScratchBytes(std::int64_t bytes) {
@@ -46,7 +48,7 @@ ScratchBytes::ScratchBytes(std::int64_t bytes) {
   const Block* best = nullptr;
   for (const Block& b : p.idle)
     if (b.capacity >= bytes && (best == nullptr || b.capacity < best->capacity)) best = &b;
-  if (best != nullptr && best->capacity / 4 <= bytes + (std::int64_t{1} << 16)) {
+  if (best != nullptr && best->capacity <= largest_block_for(bytes)) {
     data_ = best->data;
     capacity_ = best->capacity;
     p.stats.retained -= capacity_;

@@ -8,6 +8,9 @@ namespace retort::cpu {
 /// A thread keeps at most this many bytes of idle scratch; what exceeds it goes back to the system.
 inline constexpr std::int64_t kScratchRetained = std::int64_t{64} << 20;
 
+/// A request is served by an idle block of at most this capacity.
+std::int64_t largest_block_for(std::int64_t bytes);
+
 struct ScratchStats {
   std::int64_t in_use = 0;    ///< bytes held by live buffers of this thread
   std::int64_t retained = 0;  ///< idle bytes kept for later calls

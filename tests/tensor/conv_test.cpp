@@ -7,9 +7,11 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "tensor/cpu/conv_plan.h"
+#include "tensor/cpu/scratch.h"
 
 using namespace retort;
 using namespace retort::cpu;
@@ -206,4 +208,36 @@ TEST_CASE("conv: an empty batch has zero weight gradients") {
   conv_backward_weights<float>(s, nullptr, nullptr, dw.data(), db.data());
   CHECK(dw == std::vector<float>(dw.size(), 0.f));
   CHECK(db == std::vector<float>(3, 0.f));
+}
+
+TEST_CASE("conv: scratch stays within what conv_scratch_bytes says") {
+  const auto check = [](const ConvShape& s, auto zero, Engine engine) {
+    using T = decltype(zero);
+    const auto x = reals<T>(x_count(s), 1), w = reals<T>(s.weights(), 2), dy = reals<T>(y_count(s), 3);
+    const auto peak = [&](const auto& call) {
+      std::int64_t bytes = 0;
+      std::thread([&] {  // a thread of its own has no scratch from earlier calls
+        omp_set_num_threads(1);
+        call();
+        bytes = scratch_stats().peak;
+      })
+          .join();
+      return bytes;
+    };
+    std::vector<T> y(dy.size()), dx(x.size()), dw(w.size()), db(std::size_t(s.o));
+    const auto bound = [&](ConvKind kind) { return conv_scratch_bytes(s, kind, dtype_of<T>, 1, engine); };
+    CHECK(peak([&] { conv_forward<T>(s, x.data(), w.data(), db.data(), y.data(), engine); }) <=
+          bound(ConvKind::forward));
+    CHECK(peak([&] { conv_backward_data<T>(s, dy.data(), w.data(), dx.data(), engine); }) <=
+          bound(ConvKind::backward_data));
+    CHECK(peak([&] { conv_backward_weights<T>(s, x.data(), dy.data(), dw.data(), db.data(), engine); }) <=
+          bound(ConvKind::backward_weights));
+  };
+  for (const Engine engine : engines())
+    for (const ConvShape& s : {cut_shapes()[0], cut_shapes()[1], cut_shapes()[5]}) {
+      check(s, float{}, engine);
+      check(s, double{}, engine);
+      check(s, BFloat16{}, engine);
+      check(s, Half{}, engine);
+    }
 }
