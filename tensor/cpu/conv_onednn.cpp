@@ -53,7 +53,8 @@ PieceConv create(const Key& key) {
   const memory::dims begin{p.pad_top, p.pad_left}, end{p.pad_bottom, p.pad_right};
   const auto direct = dnnl::algorithm::convolution_direct;
   const auto attr = user_scratchpad();
-  const SingleThreaded scope;  // blocking is chosen here, by the number of threads seen
+  // Blocking is chosen here by the number of threads seen; a primitive made for several waits for them for ever.
+  const SingleThreaded scope;
   const auto desc = [&](auto... operands) {
     return dnnl::convolution_forward::desc(dnnl::prop_kind::forward_training, direct, operands..., strides, dilates,
                                            begin, end);

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "tensor/cpu/tasks.h"
@@ -35,9 +36,9 @@ std::vector<T> integers(Index count, unsigned seed) {
 template <class T>
 std::vector<T> reals(Index count, unsigned seed) {
   std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
+  std::uniform_real_distribution<float> uniform(-1.f, 1.f);
   std::vector<T> values(static_cast<std::size_t>(count));
-  for (T& v : values) v = static_cast<T>(normal(random));
+  for (T& v : values) v = static_cast<T>(uniform(random));
   return values;
 }
 /// Unlike ==, tells zeros of either sign apart.
@@ -116,10 +117,13 @@ void check_threads(const Size& size, bool ta, bool tb, Engine engine) {
   const auto a = reals<In>(m * k, 11), b = reals<In>(k * n, 12);
   const MatrixView<In> va{a.data(), ta ? 1 : k, ta ? m : 1}, vb{b.data(), tb ? 1 : n, tb ? k : 1};
   std::vector<Out> first;
-  for (const int threads : {1, 2, 3, 8}) {
-    const WithThreads scope(threads);
+  for (const int threads : {1, 2, 5}) {
     std::vector<Out> c(static_cast<std::size_t>(m * n));
-    gemm(m, n, k, 0.7, va, vb, 0.0, c.data(), n, engine);
+    // A thread of its own has no cached primitives, which would hide that they were made for other threads.
+    std::thread([&, m = m, n = n, k = k] {
+      omp_set_num_threads(threads);
+      gemm(m, n, k, 0.7, va, vb, 0.0, c.data(), n, engine);
+    }).join();
     if (threads == 1) first = c;
     CAPTURE(size.str());
 
@@ -203,10 +207,10 @@ TEST_CASE("gemm: C is not read when beta is 0") {
     }
 }
 
-TEST_CASE("gemm: 1, 2, 3 and 8 threads give the same bits") {
+TEST_CASE("gemm: 1, 2 and 5 threads give the same bits") {
   const Size sizes[] = {{128, 128, 128}, {257, 255, 129}, {1, 1000, 700},  {1, 16, 8000},
-                        {3, 900, 4000},  {1000, 1, 700},  {1000, 5, 64},   {7, 1500, 64},
-                        {8, 8, 20000},   {64, 64, 10000}, {33, 500, 1300}, {513, 300, 200}};
+                        {3, 300, 4000},  {1000, 1, 700},  {1000, 5, 64},   {7, 1500, 64},
+                        {8, 8, 20000},   {64, 64, 4000},  {33, 500, 1300}, {300, 260, 90}};
   for (const Engine engine : engines())
     for (const Size& size : sizes)
       for (const bool ta : {false, true})
