@@ -11,6 +11,7 @@ namespace retort::cpu {
 namespace {
 
 constexpr std::int64_t kAlignment = 64;
+constexpr std::int64_t kLargest = std::int64_t{1} << 40;  // more than this is a size gone wrong
 
 struct Block {
   void* data;
@@ -55,7 +56,7 @@ ScratchBytes::ScratchBytes(std::int64_t bytes) {
     p.idle.erase(p.idle.begin() + (best - p.idle.data()));
   } else {
     capacity_ = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    data_ = std::aligned_alloc(kAlignment, static_cast<std::size_t>(capacity_));
+    if (bytes <= kLargest) data_ = std::aligned_alloc(kAlignment, static_cast<std::size_t>(capacity_));
     if (data_ == nullptr) throw MemoryError("scratch: no memory for a kernel's working space; got {} bytes", bytes);
   }
   p.stats.in_use += capacity_;
