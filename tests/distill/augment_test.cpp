@@ -106,6 +106,7 @@ TEST_CASE("augment: brightness, contrast, saturation and hue by hand") {
   check_close(changed(primaries, by(adjust_hue, 1.0f / 3)), {0, 1, 0, 0, 0, 1, 1, 0, 0});
   check_close(changed(primaries, by(adjust_hue, -1.0f / 3)), {0, 0, 1, 1, 0, 0, 0, 1, 0});
   check_close(changed(primaries, by(adjust_hue, 1.0f / 6)), {1, 1, 0, 0, 1, 1, 1, 0, 1});
+  check_close(changed({1, 1, 3, {1, 0, 1}}, by(adjust_hue, -0.5f)), {0, 1, 0});
   CHECK(changed(gray, by(adjust_hue, 0.3f)) == gray.pixels);
   CHECK(changed(gray, by(adjust_saturation, 0.0f)) == gray.pixels);
 }
@@ -199,6 +200,7 @@ TEST_CASE("augment: each augmentation has its own stream, whatever else is in th
     const bool mirrored = run(flip) != counted(8, 8, 1).pixels;
     flipped += mirrored;
     CHECK((run(later) != run(crop)) == mirrored);
+    CHECK(mirrored == (AugmentDraw{Rng(11).stream("data/augment/flip", 5), row, {}}.uniform(0) < 0.5f));
   }
   CHECK(second_elsewhere > 30);
   CHECK(by_step > 30);

@@ -83,6 +83,21 @@ TEST_CASE("loader: rows without augmentation are the images, normalised, channel
   }
 }
 
+TEST_CASE("loader: the draws of a row are those of its step and its place in the global batch") {
+  const auto set = toy(40, {1, 2, 3});
+  const Loader plain(set, loader_options(8)), flipping(set, loader_options(8, "[flip(p=.5)]"));
+  for (std::int64_t step = 0; step < 6; ++step) {
+    const auto before = plain.rows(step, 0, 8).x.values(), after = flipping.rows(step, 0, 8).x.values();
+    const RngKey key = Rng(7).stream("data/augment/flip", static_cast<std::uint32_t>(step));
+    for (std::size_t row = 0; row < 8; ++row) {
+      float u = 0;
+      fill_uniform(std::span(&u, 1), key, row);
+      const std::size_t left = row * 6, right = left + 2;
+      CHECK(after[left] == before[u < 0.5f ? right : left]);
+    }
+  }
+}
+
 TEST_CASE("loader: an epoch holds every image once, also when its end lies inside a batch") {
   for (const auto& [size, batch] : {std::pair{10, 4}, {7, 7}, {3, 8}, {1, 5}, {100, 33}}) {
     const std::int64_t n = size;

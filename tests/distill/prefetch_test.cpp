@@ -87,8 +87,10 @@ TEST_CASE("prefetch: the next batches are computed before they are asked for, an
   wait_for([&set] { return set->reads() == 40; });
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   CHECK(set->reads() == 40);
-  loader.prefetched(1, 0, 10);
-  wait_for([&set] { return set->reads() == 50; });
+  for (std::int64_t step = 1; step < 8; ++step) {
+    loader.prefetched(step, 0, 10);
+    wait_for([&set, step] { return set->reads() == 10 * (step + 4); });
+  }
 }
 
 TEST_CASE("prefetch: an error in the background arrives with the rows it belongs to, and work goes on after it") {
@@ -96,9 +98,11 @@ TEST_CASE("prefetch: an error in the background arrives with the rows it belongs
     LoaderOptions o = loader_options(4);
     o.threads = threads;
     o.shuffle = false;
-    Loader loader(std::make_shared<HardImages>(40, std::chrono::milliseconds(0), 9), o);
+    const auto set = std::make_shared<HardImages>(40, std::chrono::milliseconds(0), 9);
+    Loader loader(set, o);
     loader.prefetched(0, 0, 4);
     loader.prefetched(1, 0, 4);
+    if (threads > 0) wait_for([&set] { return set->reads() >= 10; });  // the broken image has been met
     for (int attempt = 0; attempt < 2; ++attempt) {
       const std::string error = error_of([&] { loader.prefetched(2, 0, 4); });
       CHECK(contains(error, "image 9"));
