@@ -175,7 +175,7 @@ struct Fused {
 /// The backward kernel of fused op F, itself fused: inputs are F's inputs, then F's auxiliaries and whatever outputs
 /// the kernel wants (`extra` in all), then the cotangents of F's visible outputs. Its decomposition is the vjp of F's,
 /// from primals and cotangents only, so that second and higher orders are right. R: name, infer, `extra`, and inputs()
-/// = the mask of F's inputs whose gradients it returns, in order.
+/// = the mask of F's inputs whose gradients it returns, in order; the gradient of an absent input is an empty tensor.
 template <class R, class F>
 struct FusedBackward : Fused<R> {
   static constexpr int outputs_of_forward = 1;
@@ -188,8 +188,12 @@ struct FusedBackward : Fused<R> {
     const auto f = [&attrs](std::span<const Tensor> x) { return F::decompose(x, attrs); };
     Tensors g = pull_back(f, in.first(n), in.last(n_cot), std::span<const bool>(wants.get(), n));
     Tensors out;
-    for (std::size_t i = 0; i < n; ++i)
-      if (wants[i]) out.push_back(g[i].defined() ? g[i] : Tensor::zeros(in[i].shape(), in[i].dtype(), in[i].device()));
+    for (std::size_t i = 0; i < n; ++i) {
+      if (wants[i])
+        out.push_back(g[i].defined() ? g[i] : Tensor::zeros(in[i].shape(), in[i].dtype(), in[i].device()));
+      else if ((R::inputs() >> i & 1u) && !in[i].defined())
+        out.push_back(Tensor::zeros({0}, in[0].dtype(), in[0].device()));
+    }
     return out;
   }
 };

@@ -36,4 +36,10 @@ struct Pool2dAttrs {
   std::int64_t size_h = 0, size_w = 0;
 };
 
+/// Normalisations: y = (x - mean) / sqrt(var + eps). `groups` matters to group_norm only.
+struct NormAttrs {
+  double eps = 1e-5;
+  std::int64_t groups = 1;
+};
+
 }  // namespace retort

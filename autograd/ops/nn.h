@@ -1,0 +1,39 @@
+// autograd/ops/nn.h -- building blocks of networks: softmax, normalisations, dropout, rotary embedding, attention.
+// Everywhere here 16-bit data is computed in f32, and f32 parameters may go with 16-bit data.
+#pragma once
+#include "tensor/rng.h"
+#include "tensor/tensor.h"
+
+namespace retort {
+
+/// exp(x) / sum exp(x) along `axis`, shifted by the maximum: finite for any finite logits. An entry of -infinity has
+/// probability 0; a row with nothing else has no distribution and gives zeros. Throws ShapeError, DTypeError.
+Tensor softmax(const Tensor& x, int axis = -1);
+/// log softmax(x) along `axis`; -infinity where x is.
+Tensor log_softmax(const Tensor& x, int axis = -1);
+
+/// (x - mean) / sqrt(var + eps) * weight + bias over the last axis, biased variance (Ba, Kiros, Hinton 2016).
+/// x [..., n]; weight and bias [n], each may be absent (undefined): 1 and 0. Parameters have x's dtype, or f32 when x
+/// is f16 or bf16; statistics are f32 (f64 for f64). Throws ShapeError, DTypeError.
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+/// x / sqrt(mean(x^2) + eps) * weight over the last axis (Zhang, Sennrich 2019). Otherwise as layer_norm.
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps = 1e-6);
+/// x [N, C, *] normalised over each sample's `groups` groups of C / groups adjacent channels and all positions (Wu, He
+/// 2018); weight and bias [C], each may be absent. The result is channels-last. Dtypes as for layer_norm.
+Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+
+/// Batch normalisation with the statistics of this batch (Ioffe, Szegedy 2015).
+struct BatchNorm {
+  Tensor out;   ///< like x, channels-last
+  Tensor mean;  ///< [C], f32 (f64 for f64)
+  Tensor var;   ///< [C], biased: running statistics usually keep var n / (n - 1)
+};
+/// x [N, C, *] normalised per channel over all samples and positions; weight and bias [C], each may be absent. All
+/// three results are differentiable, so gradients flow through the statistics. Throws ShapeError when there is nothing
+/// to average, DTypeError as layer_norm does.
+BatchNorm batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+/// The same map with given statistics mean, var [C] (evaluation, frozen statistics).
+Tensor batch_norm_with(const Tensor& x, const Tensor& mean, const Tensor& var, const Tensor& weight, const Tensor& bias,
+                       double eps = 1e-5);
+
+}  // namespace retort

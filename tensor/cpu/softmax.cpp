@@ -1,0 +1,69 @@
+// tensor/cpu/softmax.cpp -- CPU kernels of softmax and log_softmax: a row is read once from memory, shifted by its
+// maximum, and summed in a fixed order.
+#include "tensor/cpu/rows.h"
+#include "tensor/math.h"
+#include "tensor/primitive.h"
+
+namespace retort {
+
+namespace {
+
+/// exp(x - max) into y; returns the sum. Entries of -infinity give 0, also in a row that has nothing else.
+template <class C>
+C exp_shifted(const C* x, C* y, std::int64_t n, C& shift) {
+  const C top = cpu::row_max(x, n);
+  shift = top == -std::numeric_limits<C>::infinity() ? C(0) : top;
+  const C s = shift;
+  for (std::int64_t i = 0; i < n; ++i) y[i] = exp_fast(x[i] - s);
+  return cpu::lane_sum<C>(n, [y](std::int64_t i) { return y[i]; });
+}
+
+struct SoftmaxRow {
+  template <class C>
+  static void apply(const C* x, C* y, std::int64_t n) {
+    C shift;
+    const C total = exp_shifted(x, y, n, shift);
+    const C scale = total == C(0) ? C(0) : C(1) / total;
+    for (std::int64_t i = 0; i < n; ++i) y[i] *= scale;
+  }
+};
+
+struct LogSoftmaxRow {
+  template <class C>
+  static void apply(const C* x, C* y, std::int64_t n) {
+    C shift;
+    const C total = exp_shifted(x, y, n, shift);
+    const C log_total = total == C(0) ? C(0) : log_fast(total), s = shift;
+    for (std::int64_t i = 0; i < n; ++i) y[i] = (x[i] - s) - log_total;
+  }
+};
+
+template <class Row>
+void map_rows(const KernelCall& call) {
+  const Tensor &in = call.in[0], &out = call.out[0];
+  const int axis = call.attrs.as<int>();
+  const std::int64_t n = in.shape()[axis], in_step = in.strides()[axis], out_step = out.strides()[axis];
+  if (out.numel() == 0) return;
+  const cpu::RowNest<2> nest({cpu::row_starts(out.layout(), axis), cpu::row_starts(in.layout(), axis)});
+  visit_float(in.dtype(), [&]<class T>(T) {
+    using C = compute_t<T>;
+    const T* px = in.data<T>();
+    T* py = out.mutable_data<T>();
+    cpu::parallel_for(nest.rows(), cpu::rows_per_task(n), [&](std::int64_t begin, std::int64_t end) {
+      const cpu::Scratch<C> buffer(2 * n);
+      nest.walk(begin, end, [&](const auto& at) {
+        const C* x = cpu::load_row(px + at[1], n, in_step, buffer.data());
+        C* y = cpu::target_row(py + at[0], out_step, buffer.data() + n);
+        Row::apply(x, y, n);
+        cpu::store_row(y, py + at[0], n, out_step);
+      });
+    });
+  });
+}
+
+}  // namespace
+
+RETORT_CPU_KERNEL(softmax) { map_rows<SoftmaxRow>(call); }
+RETORT_CPU_KERNEL(log_softmax) { map_rows<LogSoftmaxRow>(call); }
+
+}  // namespace retort
