@@ -16,7 +16,7 @@ thread_local int fused_override = -1;
 
 void run_decomposition(const Op& op, std::span<const Tensor> in, const AttrBox& attrs, std::span<Tensor> out) {
   Tensors results = op.decompose(in, attrs);
-  if (static_cast<int>(results.size()) != op.outputs - op.auxiliaries)
+  if (results.size() != out.size() - static_cast<std::size_t>(op.auxiliaries))
     throw InternalError("{}: its decomposition gives {} outputs", op.name, results.size());
   for (std::size_t i = 0; i < results.size(); ++i) out[i] = std::move(results[i]);
 }

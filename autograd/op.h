@@ -11,8 +11,6 @@ namespace retort {
 enum class Kind : std::uint8_t { none, elementwise, linear, bilinear, general, fused };
 
 using Tensors = std::vector<Tensor>;
-/// Results of one op, auxiliaries included.
-inline constexpr int kMaxOutputs = 8;
 
 /// Arguments of a reverse rule. Saved values are those the op declared; others are ghosts (shape only) or undefined.
 struct VjpCall {
@@ -47,7 +45,7 @@ using SavesFn = Saves (*)(std::uint32_t tracked, const AttrBox& attrs);
 struct Op : Primitive {
   using Primitive::Primitive;
   Kind kind = Kind::none;
-  int outputs = 1;          ///< including auxiliaries
+  int outputs = 1;          ///< including auxiliaries; 0: as many as the caller has room for
   int auxiliaries = 0;      ///< trailing outputs saved for the backward kernel; callers never see them
   bool broadcasts = false;  ///< inputs broadcast against each other: the tape sums gradients back to input shapes
   VjpFn vjp = nullptr;
@@ -63,12 +61,13 @@ const std::vector<const Op*>& registered_ops();
 void register_op(const Op& op);
 
 /// Runs an op on tensors of any level: the highest level among the inputs handles it (DESIGN section 3).
-/// `out` has op.outputs entries. Throws AutogradError when a level has ended or the op has no rule.
+/// `out` has op.outputs entries (any number when that is 0); optional results are left undefined. Throws AutogradError
+/// when a level has ended or the op has no rule.
 void apply(const Op& op, std::span<const Tensor> in, const AttrBox& attrs, std::span<Tensor> out);
 
 /// Single-output form.
 inline Tensor apply1(const Op& op, std::span<const Tensor> in, const AttrBox& attrs = {}) {
-  Tensor results[kMaxOutputs];
+  Tensor results[4];
   apply(op, in, attrs, std::span(results, static_cast<std::size_t>(op.outputs)));
   return std::move(results[0]);
 }

@@ -100,15 +100,18 @@ void TapeLevel::apply(const Op& op, std::span<const Tensor> in, const AttrBox& a
   const std::span<Tensor> primals =
       in.size() > kInline ? std::span(heap_primals) : std::span(inline_primals, in.size());
   for (std::size_t i = 0; i < in.size(); ++i) primals[i] = below(in[i], *this);
-  Tensor results[kMaxOutputs];
-  const std::span<Tensor> results_span(results, out.size());
-  retort::apply(op, primals, attrs, results_span);
+  Tensor inline_results[kInline];
+  Tensors heap_results;
+  if (out.size() > kInline) heap_results.resize(out.size());
+  const std::span<Tensor> results =
+      out.size() > kInline ? std::span(heap_results) : std::span(inline_results, out.size());
+  retort::apply(op, primals, attrs, results);
   if (op.kind == Kind::none) {
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = std::move(results[i]);
     return;
   }
   if (!op.vjp) throw AutogradError("{}: has no reverse rule, so its result cannot be tracked", op.name);
-  record(op, in, primals, results_span, attrs, out);
+  record(op, in, primals, results, attrs, out);
 }
 
 void TapeLevel::record(const Op& op, std::span<const Tensor> in, std::span<const Tensor> primals,
@@ -136,10 +139,10 @@ void TapeLevel::record(const Op& op, std::span<const Tensor> in, std::span<const
     else
       save({});
   }
-  const int visible = op.outputs - op.auxiliaries;
-  for (int i = 0; i < op.outputs; ++i) {
+  const int outputs = static_cast<int>(out.size()), visible = outputs - op.auxiliaries;
+  for (int i = 0; i < outputs; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    if ((saves.out >> i & 1u) || i >= visible)
+    if ((saves.out >> std::min(i, 31) & 1u) || i >= visible)
       save(results[at]);
     else
       save(visible > 1 && results[at].defined() ? results[at].ghost() : Tensor());
@@ -260,7 +263,7 @@ void TapeLevel::pull(Node& node, std::vector<Tensor>& cot, GradSink& sink, Recor
     check_unwritten(node, s);
     values[i] = record == Record::release ? std::move(s.value) : s.value;
   }
-  const int visible = node.op->outputs - node.op->auxiliaries;
+  const int visible = node.outputs - node.op->auxiliaries;
   for (int i = 0; i < visible; ++i) {
     const Tensor& like = values[n_in + static_cast<std::size_t>(i)];
     Tensor& c = cotangents[static_cast<std::size_t>(i)];

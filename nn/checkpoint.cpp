@@ -43,9 +43,8 @@ Tensor checkpoint(const Module& block, BlockForward forward, const Tensor& x, Ct
     out.insert(out.end(), c.tapped.begin(), c.tapped.end());
     return out;
   };
-  Tensors out = checkpoint(CheckpointFunction(run), inputs);
+  Tensors out = checkpoint(CheckpointFunction(run), inputs, taps.size() + 1);
   *stats = nullptr;  // recomputation must not report again
-  out.resize(taps.size() + 1);
   for (std::size_t i = 0; i < taps.size(); ++i) {
     if (!out[i + 1].defined()) continue;
     ctx.tapped.resize(ctx.wanted.size());

@@ -7,7 +7,7 @@ namespace retort {
 using BlockForward = std::function<Tensor(const Tensor& x, Ctx& ctx)>;
 
 /// forward(x, ctx), storing x only. The block's parameters become inputs of one recorded op, so that gradients reach
-/// the leaves or substituted values of `ctx`; wanted taps inside the block (at most kMaxOutputs - 1) are further
+/// the leaves or substituted values of `ctx`; wanted taps inside the block are further
 /// results; dropout draws the same masks again, and statistics are reported once. The block must outlive the backward
 /// walk, and no other tracked parameter may be used in it (AutogradError).
 Tensor checkpoint(const Module& block, BlockForward forward, const Tensor& x, Ctx& ctx);
