@@ -1,4 +1,6 @@
 // tensor/cpu/optim.cpp -- optimiser and averaging steps in one pass: master, state and 16-bit shadow together.
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <type_traits>
 #include <vector>
@@ -21,8 +23,23 @@ struct Operands {
   }
 };
 
-/// p, a, b = rule(p, g, a, b) for every element, where a and b are the first kStates states; the rounded p goes to the
-/// shadow when it has a type S other than void. Separate loops per combination, so that each one vectorises.
+/// p, a, b = rule(p, g, a, b) for n elements, where a and b are the first kStates states; the rounded p goes to s when
+/// kShadow. Everything comes by value, and steps may be compile-time ones: only so do the compilers vectorise the loop.
+template <int kStates, bool kShadow, class T, class S, class Rule, class Step>
+void update_run(std::int64_t n, T* __restrict p, const T* __restrict g, T* __restrict a, T* __restrict b,
+                S* __restrict s, std::array<Step, 5> step, Rule rule) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    T x = 0, y = 0;
+    if constexpr (kStates > 0) x = a[i * step[2]];
+    if constexpr (kStates > 1) y = b[i * step[3]];
+    const T updated = rule(p[i * step[0]], g[i * step[1]], x, y);
+    p[i * step[0]] = updated;
+    if constexpr (kStates > 0) a[i * step[2]] = x;
+    if constexpr (kStates > 1) b[i * step[3]] = y;
+    if constexpr (kShadow) s[i * step[4]] = static_cast<S>(static_cast<float>(updated));
+  }
+}
+
 template <class T, int kStates, class S, class Rule>
 void update(const Operands& t, Rule rule) {
   constexpr bool kShadow = !std::is_void_v<S>;
@@ -34,28 +51,15 @@ void update(const Operands& t, Rule rule) {
   Stored* shadow = nullptr;
   if constexpr (kShadow) shadow = t.shadow.mutable_data<S>();
   cpu::for_each_run(t.nest(), [&](std::int64_t n, const auto& at, const auto& step) {
-    T* __restrict p = master + at[0];
-    const T* __restrict g = grad + at[1];
-    T* __restrict a = kStates > 0 ? first + at[2] : nullptr;
-    T* __restrict b = kStates > 1 ? second + at[3] : nullptr;
-    Stored* __restrict s = kShadow ? shadow + at[4] : nullptr;
-    const auto run = [&](auto sp, auto sg, auto sa, auto sb, auto ss) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        T x = 0, y = 0;
-        if constexpr (kStates > 0) x = a[i * sa];
-        if constexpr (kStates > 1) y = b[i * sb];
-        const T updated = rule(p[i * sp], g[i * sg], x, y);
-        p[i * sp] = updated;
-        if constexpr (kStates > 0) a[i * sa] = x;
-        if constexpr (kStates > 1) b[i * sb] = y;
-        if constexpr (kShadow) s[i * ss] = static_cast<Stored>(static_cast<float>(updated));
-      }
-    };
-    constexpr std::integral_constant<std::int64_t, 1> one{};
-    if (step[0] == 1 && step[1] == 1 && step[2] == 1 && step[3] == 1 && step[4] == 1)
-      run(one, one, one, one, one);
+    T* const p = master + at[0];
+    T* const a = kStates > 0 ? first + at[2] : nullptr;
+    T* const b = kStates > 1 ? second + at[3] : nullptr;
+    Stored* const s = kShadow ? shadow + at[4] : nullptr;
+    using One = std::integral_constant<std::int64_t, 1>;
+    if (std::all_of(step.begin(), step.end(), [](std::int64_t d) { return d == 1; }))
+      update_run<kStates, kShadow>(n, p, grad + at[1], a, b, s, std::array<One, 5>{}, rule);
     else
-      run(step[0], step[1], step[2], step[3], step[4]);
+      update_run<kStates, kShadow>(n, p, grad + at[1], a, b, s, step, rule);
   });
 }
 

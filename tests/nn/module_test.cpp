@@ -50,7 +50,7 @@ TEST_CASE("nn: training a copy leaves the original's bits") {
   Sgd sgd({.momentum = 0.9});
   sgd.step(grads.parameters(), grads.grads(), 0.1);
   CHECK(values_of(original) == before);
-  for (const auto& [name, values] : values_of(*copy)) CHECK_MESSAGE(values != before.at(name), name);
+  for (const auto& trained : values_of(*copy)) CHECK_MESSAGE(trained.second != before.at(trained.first), trained.first);
   copy_values(*copy, original);
   CHECK(values_of(*copy) == before);
 }
