@@ -1,6 +1,8 @@
 #include "autograd/rule.h"
 
+#include "autograd/axes.h"
 #include "autograd/jvp.h"
+#include "tensor/attrs.h"
 
 namespace retort {
 
@@ -61,6 +63,11 @@ void logical(InferCall& call) {
   for (const Tensor& t : call.in)
     if (t.dtype() != DType::boolean) throw DTypeError("{}: inputs must be bool; got {}", call.name, t.str());
   comparison(call);
+}
+
+void reduction(InferCall& call, DType dtype) {
+  const auto& a = call.attrs.as<ReduceAttrs>();
+  call.output(reduced_shape(call.in[0].shape(), a.axes, a.keepdim), dtype);
 }
 
 }  // namespace infer

@@ -36,6 +36,8 @@ void comparison(InferCall& call);
 void logical(InferCall& call);
 /// The broadcast shape of all inputs, and the strides of the first dense input that has it (row-major when none has).
 std::pair<Shape, Strides> joint_layout(const InferCall& call);
+/// One output of this dtype: input 0's shape without (or with extent 1 at) the axes of ReduceAttrs.
+void reduction(InferCall& call, DType dtype);
 /// Throws DTypeError unless input i is a float tensor.
 void require_float(const InferCall& call, std::size_t i);
 /// Throws DTypeError unless all defined inputs in [first, last) have one dtype.

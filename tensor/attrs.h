@@ -12,6 +12,11 @@ struct ReduceAttrs {
   bool keepdim = false;
 };
 
+struct CumsumAttrs {
+  int axis = 0;
+  bool reverse = false;  ///< from the last element to the first
+};
+
 /// Matrix products: which operands are read transposed.
 struct MatmulAttrs {
   bool transpose_a = false, transpose_b = false;

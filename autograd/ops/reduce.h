@@ -1,16 +1,35 @@
-// autograd/ops/reduce.h -- reductions over axes. Sums accumulate in f32 (f64 for f64) in a fixed order.
+// autograd/ops/reduce.h -- reductions over axes, in a fixed order whatever the number of threads.
+// An empty list of axes means all of them. With `keepdim` reduced axes stay with extent 1.
 #pragma once
-#include <initializer_list>
-
-#include "tensor/tensor.h"
+#include "autograd/axes.h"
 
 namespace retort {
 
-/// Axes of a reduction: negative ones count from the end; an empty list means all axes.
-using Axes = std::initializer_list<int>;
+/// Sum; accumulates in f32 (f64 for f64). Integers and bool are summed in i64, and the result is i64 (a count).
+Tensor sum(const Tensor& x, const Axes& axes = {}, bool keepdim = false);
+/// Sum over the number of elements; NaN over none. Float dtypes.
+Tensor mean(const Tensor& x, const Axes& axes = {}, bool keepdim = false);
+/// Mean squared deviation from the mean: the sum of squares over (n - correction); correction 1 is the unbiased form.
+Tensor var(const Tensor& x, const Axes& axes = {}, int correction = 0, bool keepdim = false);
+/// log sum e^x without overflow; -inf where all elements are. Float dtypes.
+Tensor logsumexp(const Tensor& x, const Axes& axes = {}, bool keepdim = false);
 
-Tensor sum(const Tensor& x, Axes axes = {}, bool keepdim = false);
-Tensor mean(const Tensor& x, Axes axes = {}, bool keepdim = false);
+/// Largest and smallest element; NaN when there is one. The gradient is split evenly among equal extremes. Any dtype
+/// but bool. Throws ShapeError over an axis without elements.
+Tensor max(const Tensor& x, const Axes& axes = {}, bool keepdim = false);
+Tensor min(const Tensor& x, const Axes& axes = {}, bool keepdim = false);
+/// Index (i64) of the first largest (smallest) element along an axis; the first NaN when there is one.
+/// Throws ShapeError over an axis without elements.
+Tensor argmax(const Tensor& x, int axis = -1, bool keepdim = false);
+Tensor argmin(const Tensor& x, int axis = -1, bool keepdim = false);
+
+/// Conjunction and disjunction of bool tensors; `all` of nothing is true, `any` of nothing false.
+Tensor all(const Tensor& x, const Axes& axes = {}, bool keepdim = false);
+Tensor any(const Tensor& x, const Axes& axes = {}, bool keepdim = false);
+
+/// Running sum along an axis, same shape; from the end when `reverse`. Float dtypes.
+Tensor cumsum(const Tensor& x, int axis, bool reverse = false);
+
 /// Sums the broadcast axes away, so that the result has `shape` (the adjoint of broadcast_to).
 Tensor sum_to(const Tensor& x, const Shape& shape);
 

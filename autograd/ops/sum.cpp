@@ -1,4 +1,5 @@
-// autograd/ops/sum.cpp -- sum over axes, float dtypes; mean and sum_to are made from it.
+// autograd/ops/sum.cpp -- sum over axes, any dtype; mean, var and sum_to are made from it.
+#include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "autograd/rule.h"
@@ -7,51 +8,34 @@
 namespace retort {
 
 namespace {
-std::uint32_t axis_mask(const Tensor& x, Axes axes, std::string_view op) {
-  if (axes.size() == 0) return (1u << x.rank()) - 1u;
-  std::uint32_t mask = 0;
-  for (int a : axes) mask |= 1u << normalize_axis(a, x.rank(), op);
-  return mask;
-}
-
-Shape with_ones(const Shape& shape, std::uint32_t axes) {
-  Shape s = shape;
-  for (int a = 0; a < s.rank(); ++a)
-    if (axes >> a & 1u) s[a] = 1;
-  return s;
-}
-
 struct Sum : Linear<Sum> {
   static constexpr std::string_view name = "sum";
   static Saves saves(std::uint32_t, const AttrBox&) { return {0, 0, 1}; }
   static void infer(InferCall& call) {
-    infer::require_float(call, 0);
-    const auto& a = call.attrs.as<ReduceAttrs>();
-    Shape out;
-    for (int i = 0; i < call.in[0].rank(); ++i) {
-      if (!(a.axes >> i & 1u))
-        out.push_back(call.in[0].shape()[i]);
-      else if (a.keepdim)
-        out.push_back(1);
-    }
-    call.output(out, call.in[0].dtype());
+    const DType dtype = call.in[0].dtype();
+    infer::reduction(call, is_float(dtype) ? dtype : DType::i64);
   }
   static Tensor transpose(std::size_t, const Tensor& cot, const VjpCall& c) {
     const Shape& shape = c.in[0].shape();
-    return broadcast_to(reshape(cot, with_ones(shape, c.attrs.as<ReduceAttrs>().axes)), shape);
+    const std::uint32_t axes = c.attrs.as<ReduceAttrs>().axes;
+    return broadcast_to(reshape(cot, reduced_shape(shape, axes, true)), shape);
   }
 };
 REGISTER_OP(Sum);
 }  // namespace
 
-Tensor sum(const Tensor& x, Axes axes, bool keepdim) {
-  return apply_with<Sum>(AttrBox::of(ReduceAttrs{axis_mask(x, axes, "sum"), keepdim}), x);
+Tensor sum(const Tensor& x, const Axes& axes, bool keepdim) {
+  return apply_with<Sum>(AttrBox::of(ReduceAttrs{axis_mask(x.rank(), axes, "sum"), keepdim}), x);
 }
 
-Tensor mean(const Tensor& x, Axes axes, bool keepdim) {
-  const Tensor total = sum(x, axes, keepdim);
-  const double n = static_cast<double>(x.numel()) / static_cast<double>(std::max<std::int64_t>(total.numel(), 1));
-  return total / n;
+Tensor mean(const Tensor& x, const Axes& axes, bool keepdim) {
+  const std::int64_t n = reduced_count(x.shape(), axis_mask(x.rank(), axes, "mean"));
+  return sum(x, axes, keepdim) / static_cast<double>(n);
+}
+
+Tensor var(const Tensor& x, const Axes& axes, int correction, bool keepdim) {
+  const std::int64_t n = reduced_count(x.shape(), axis_mask(x.rank(), axes, "var"));
+  return sum(square(x - mean(x, axes, true)), axes, keepdim) / static_cast<double>(n - correction);
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {

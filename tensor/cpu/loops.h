@@ -44,16 +44,18 @@ struct LoopNest {
   }
 };
 
+inline constexpr std::int64_t kGrain = 16 * 1024;  ///< elements per block of parallel work
+
 /// Calls inner(count, offsets, strides) for runs along the fastest axis; offsets and strides are in elements.
+/// Blocks of parallel work have about `grain` positions.
 template <int N, class Inner>
-void for_each_run(const LoopNest<N>& nest, Inner&& inner) {
-  constexpr std::int64_t kGrain = 16 * 1024;
+void for_each_run(const LoopNest<N>& nest, Inner&& inner, std::int64_t grain = kGrain) {
   const auto last = static_cast<std::size_t>(nest.rank - 1);
   const std::int64_t run = nest.extent[last];
   std::array<std::int64_t, N> inner_stride{};
   for (std::size_t k = 0; k < N; ++k) inner_stride[k] = nest.stride[k][last];
   if (nest.rank == 1) {
-    parallel_for(run, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(run, grain, [&](std::int64_t begin, std::int64_t end) {
       std::array<std::int64_t, N> offset{};
       for (std::size_t k = 0; k < N; ++k) offset[k] = begin * inner_stride[k];
       inner(end - begin, offset, inner_stride);
@@ -62,7 +64,7 @@ void for_each_run(const LoopNest<N>& nest, Inner&& inner) {
   }
   std::int64_t rows = 1;
   for (std::size_t a = 0; a < last; ++a) rows *= nest.extent[a];
-  parallel_for(rows, std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(run, 1)),
+  parallel_for(rows, std::max<std::int64_t>(1, grain / std::max<std::int64_t>(run, 1)),
                [&](std::int64_t begin, std::int64_t end) {
                  std::array<std::int64_t, kMaxRank> at{};
                  std::array<std::int64_t, N> offset{};
@@ -82,6 +84,26 @@ void for_each_run(const LoopNest<N>& nest, Inner&& inner) {
                    }
                  }
                });
+}
+
+/// Calls f(offsets) for every line along `axis`, in parallel; the layouts agree on all other axes.
+template <int N, class F>
+void for_each_line(std::array<Layout, N> layouts, int axis, F&& f) {
+  const std::int64_t length = std::max<std::int64_t>(layouts[0].shape[axis], 1);
+  for (Layout& layout : layouts) {
+    layout.shape.erase(axis);
+    layout.strides.erase(axis);
+  }
+  if (layouts[0].numel() == 0) return;
+  for_each_run(
+      LoopNest<N>(layouts),
+      [&](std::int64_t n, std::array<std::int64_t, N> at, const auto& step) {
+        for (std::int64_t i = 0; i < n; ++i) {
+          f(at);
+          for (std::size_t k = 0; k < N; ++k) at[k] += step[k];
+        }
+      },
+      std::max<std::int64_t>(1, kGrain / length));
 }
 
 /// How runs of an element type are read into and written from its compute type. A unit-stride run of a type that is
