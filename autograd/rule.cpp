@@ -13,6 +13,11 @@ void require_float(const InferCall& call, std::size_t i) {
     throw DTypeError("{}: input {} must be a float tensor; got {}; hint: cast it", call.name, i, call.in[i].str());
 }
 
+void require_index(const InferCall& call, std::size_t i) {
+  if (call.in[i].dtype() != DType::i64)
+    throw DTypeError("{}: input {} must be i64; got {}; hint: cast it", call.name, i, call.in[i].str());
+}
+
 void require_same_dtype(const InferCall& call, std::size_t first, std::size_t last) {
   const Tensor* seen = nullptr;
   for (std::size_t i = first; i < last; ++i) {

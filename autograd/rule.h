@@ -40,6 +40,8 @@ std::pair<Shape, Strides> joint_layout(const InferCall& call);
 void reduction(InferCall& call, DType dtype);
 /// Throws DTypeError unless input i is a float tensor.
 void require_float(const InferCall& call, std::size_t i);
+/// Throws DTypeError unless input i is an i64 tensor.
+void require_index(const InferCall& call, std::size_t i);
 /// Throws DTypeError unless all defined inputs in [first, last) have one dtype.
 void require_same_dtype(const InferCall& call, std::size_t first, std::size_t last);
 /// Throws ShapeError unless input i has `rank` axes.

@@ -2,19 +2,48 @@
 #pragma once
 #include <cstdint>
 
+#include "tensor/dtype.h"
+#include "tensor/rng.h"
 #include "tensor/shape.h"
 
 namespace retort {
 
-/// Reductions: bit a set = axis a is reduced.
+/// Reductions: bit a set = axis a is reduced. Sums are divided by `divisor` before they are rounded (means).
 struct ReduceAttrs {
   std::uint32_t axes = 0;
   bool keepdim = false;
+  double divisor = 1;
 };
 
 struct CumsumAttrs {
   int axis = 0;
   bool reverse = false;  ///< from the last element to the first
+};
+
+/// slice: the box of `shape` elements from `begin` in steps of `step`. embed: where the input lies within `shape`, and
+/// the value elsewhere.
+struct SliceAttrs {
+  Dims begin, step;
+  Shape shape;
+  double value = 0;
+};
+
+/// Reading or adding by index along an axis; `extent` is the axis that the adjoints restore.
+struct IndexAttrs {
+  int axis = 0;
+  std::int64_t extent = 0;
+};
+struct OneHotAttrs {
+  std::int64_t classes = 0;
+  DType dtype = DType::f32;
+};
+
+struct ArangeAttrs {
+  double begin = 0, step = 1;
+};
+struct RandomAttrs {
+  RngKey key;
+  double probability = 0;  ///< of a mask's true
 };
 
 /// Matrix products: which operands are read transposed.

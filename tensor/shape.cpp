@@ -116,6 +116,31 @@ std::int64_t Layout::extent() const {
   return last + 1;
 }
 
+Strides strides_ordered_like(const Layout& like, const Shape& shape) {
+  if (like.contiguous() || !like.dense()) return contiguous_strides(shape);
+  if (like.channels_last()) return channels_last_strides(shape);
+  std::array<int, kMaxRank> order{};
+  const auto n = static_cast<std::size_t>(shape.rank());
+  for (std::size_t i = 0; i < n; ++i) order[i] = static_cast<int>(i);
+  std::stable_sort(order.begin(), order.begin() + n, [&](int a, int b) { return like.strides[a] > like.strides[b]; });
+  Strides s = Dims::filled(shape.rank(), 1);
+  std::int64_t step = 1;
+  for (std::size_t i = n; i-- > 0;) {
+    s[order[i]] = step;
+    step *= std::max<std::int64_t>(shape[order[i]], 1);
+  }
+  return s;
+}
+
+Layout sliced_layout(const Layout& from, const Dims& begin, const Dims& step, const Shape& shape) {
+  Layout out{shape, from.strides, from.offset};
+  for (int a = 0; a < shape.rank(); ++a) {
+    out.offset += begin[a] * from.strides[a];
+    out.strides[a] *= step[a];
+  }
+  return out;
+}
+
 Layout broadcast_layout(const Layout& from, const Shape& shape) {
   Layout out{shape, Dims::filled(shape.rank(), 0), from.offset};
   const int shift = shape.rank() - from.shape.rank();

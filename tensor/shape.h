@@ -66,6 +66,13 @@ struct Layout {
   std::int64_t extent() const;
 };
 
+/// Dense strides of `shape` in `like`'s memory arrangement: row-major, channels last, or any order of axes when `like`
+/// is dense; row-major otherwise. The ranks must agree.
+Strides strides_ordered_like(const Layout& like, const Shape& shape);
+
+/// The elements of `from` at begin[a] + i step[a], i < shape[a].
+Layout sliced_layout(const Layout& from, const Dims& begin, const Dims& step, const Shape& shape);
+
 /// Layout of `shape` seen through `from` with stride 0 on broadcast axes. The shapes must be compatible.
 Layout broadcast_layout(const Layout& from, const Shape& shape);
 

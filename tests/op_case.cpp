@@ -14,8 +14,8 @@
 namespace retort::testing {
 
 namespace {
-std::vector<OpCase*>& cases() {
-  static std::vector<OpCase*> all;
+std::vector<OpCaseEntry>& cases() {
+  static std::vector<OpCaseEntry> all;
   return all;
 }
 
@@ -282,13 +282,18 @@ void run_op_case(const OpCase& c) {
   }
 }
 
-OpCase& new_op_case(const char* name) {
-  OpCase* c = new OpCase;
-  c->name = name;
-  cases().push_back(c);
-  return *c;
+const OpCaseEntry& new_op_case(const char* name, void (*define)(OpCase&)) {
+  cases().push_back({name, define});
+  return cases().back();
 }
 
-const std::vector<OpCase*>& op_cases() { return cases(); }
+OpCase make_op_case(const OpCaseEntry& entry) {
+  OpCase c;
+  c.name = entry.name;
+  entry.define(c);
+  return c;
+}
+
+const std::vector<OpCaseEntry>& op_cases() { return cases(); }
 
 }  // namespace retort::testing

@@ -64,17 +64,21 @@ Function per_element2(std::function<double(double, double)> f);
 /// ||a - b|| / max(||b||, tiny), over all elements; infinite when shapes differ or exactly one is NaN somewhere.
 double relative_error(const Tensor& a, const Tensor& b);
 
+/// A case as it is found before the tests run: what fills its record is called when it is wanted.
+struct OpCaseEntry {
+  std::string name;
+  void (*define)(OpCase&);
+};
+OpCase make_op_case(const OpCaseEntry& entry);
 void run_op_case(const OpCase& c);
-OpCase& new_op_case(const char* name);
-const std::vector<OpCase*>& op_cases();
+const OpCaseEntry& new_op_case(const char* name, void (*define)(OpCase&));
+const std::vector<OpCaseEntry>& op_cases();
 
-#define OP_CASE(id)                                                                                             \
-  static void op_case_##id(::retort::testing::OpCase& c);                                                       \
-  [[maybe_unused]] static ::retort::testing::OpCase& op_case_record_##id = ::retort::testing::new_op_case(#id); \
-  TEST_CASE("op: " #id) {                                                                                       \
-    op_case_##id(op_case_record_##id);                                                                          \
-    ::retort::testing::run_op_case(op_case_record_##id);                                                        \
-  }                                                                                                             \
+#define OP_CASE(id)                                                                                              \
+  static void op_case_##id(::retort::testing::OpCase& c);                                                        \
+  [[maybe_unused]] static const ::retort::testing::OpCaseEntry op_case_entry_##id =                              \
+      ::retort::testing::new_op_case(#id, op_case_##id);                                                         \
+  TEST_CASE("op: " #id) { ::retort::testing::run_op_case(::retort::testing::make_op_case(op_case_entry_##id)); } \
   static void op_case_##id([[maybe_unused]] ::retort::testing::OpCase& c)
 
 }  // namespace retort::testing

@@ -27,8 +27,7 @@ struct Logsumexp : General<Logsumexp> {
   }
   static void jvp(JvpCall& c) {
     const auto& a = c.attrs.as<ReduceAttrs>();
-    c.out_tangent[0] =
-        sum(mul(c.tangent[0], softmax_of(c.in[0], c.out[0], a.axes)), Axes::of_mask(a.axes), a.keepdim);
+    c.out_tangent[0] = sum(mul(c.tangent[0], softmax_of(c.in[0], c.out[0], a.axes)), Axes::of_mask(a.axes), a.keepdim);
   }
 };
 REGISTER_OP(Logsumexp);

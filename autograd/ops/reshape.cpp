@@ -41,13 +41,6 @@ bool viewable_strides(const Layout& layout, const Shape& shape, Strides& strides
   return true;
 }
 
-struct Contiguous : Linear<Contiguous> {
-  static constexpr std::string_view name = "contiguous";
-  static void infer(InferCall& call) { call.output(call.in[0].shape(), call.in[0].dtype()); }
-  static Tensor transpose(std::size_t, const Tensor& cot, const VjpCall&) { return cot; }
-};
-REGISTER_OP(Contiguous);
-
 struct Reshape : Linear<Reshape> {
   static constexpr std::string_view name = "reshape";
   static Saves saves(std::uint32_t, const AttrBox&) { return {0, 0, 1}; }
@@ -83,6 +76,27 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
   return apply_with<Reshape>(AttrBox::of(resolved(x, shape)), x);
 }
 
-Tensor contiguous(const Tensor& x) { return x.layout().contiguous() ? x : apply<Contiguous>(x); }
+Tensor unsqueeze(const Tensor& x, int axis) {
+  Shape shape = x.shape();
+  shape.insert(normalize_axis(axis, x.rank() + 1, "unsqueeze"), 1);
+  return reshape(x, shape);
+}
+
+Tensor squeeze(const Tensor& x, int axis) {
+  const int a = normalize_axis(axis, x.rank(), "squeeze");
+  if (x.shape()[a] != 1) throw ShapeError("squeeze: axis {} has extent {}; got {}", a, x.shape()[a], x.str());
+  Shape shape = x.shape();
+  shape.erase(a);
+  return reshape(x, shape);
+}
+
+Tensor repeat_interleave(const Tensor& x, std::int64_t times, int axis) {
+  const int a = normalize_axis(axis, x.rank(), "repeat_interleave");
+  if (times < 0) throw ValueError("repeat_interleave: needs times >= 0; got {}", times);
+  Shape repeated = x.shape(), shape = x.shape();
+  repeated.insert(a + 1, times);
+  shape[a] *= times;
+  return reshape(broadcast_to(unsqueeze(x, a + 1), repeated), shape);
+}
 
 }  // namespace retort

@@ -1,4 +1,4 @@
-// autograd/ops/sum.cpp -- sum over axes, any dtype; mean, var and sum_to are made from it.
+// autograd/ops/sum.cpp -- sum over axes, any dtype, or a float sum over a constant (the mean); var and sum_to use it.
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
@@ -17,8 +17,14 @@ struct Sum : Linear<Sum> {
   }
   static Tensor transpose(std::size_t, const Tensor& cot, const VjpCall& c) {
     const Shape& shape = c.in[0].shape();
-    const std::uint32_t axes = c.attrs.as<ReduceAttrs>().axes;
-    return broadcast_to(reshape(cot, reduced_shape(shape, axes, true)), shape);
+    const auto& a = c.attrs.as<ReduceAttrs>();
+    return broadcast_to(reshape(divided(cot, a.divisor), reduced_shape(shape, a.axes, true)), shape);
+  }
+  /// Through f32, as f16 ends at 65504 and a count may not.
+  static Tensor divided(const Tensor& cot, double divisor) {
+    if (divisor == 1) return cot;
+    if (size_of(cot.dtype()) > 2) return cot / divisor;
+    return cast(cast(cot, DType::f32) / divisor, cot.dtype());
   }
 };
 REGISTER_OP(Sum);
@@ -29,13 +35,19 @@ Tensor sum(const Tensor& x, const Axes& axes, bool keepdim) {
 }
 
 Tensor mean(const Tensor& x, const Axes& axes, bool keepdim) {
-  const std::int64_t n = reduced_count(x.shape(), axis_mask(x.rank(), axes, "mean"));
-  return sum(x, axes, keepdim) / static_cast<double>(n);
+  if (!is_float(x.dtype())) throw DTypeError("mean: the input must be a float tensor; got {}; hint: cast it", x.str());
+  const std::uint32_t mask = axis_mask(x.rank(), axes, "mean");
+  const auto n = static_cast<double>(reduced_count(x.shape(), mask));
+  return apply_with<Sum>(AttrBox::of(ReduceAttrs{mask, keepdim, n}), x);
 }
 
 Tensor var(const Tensor& x, const Axes& axes, int correction, bool keepdim) {
-  const std::int64_t n = reduced_count(x.shape(), axis_mask(x.rank(), axes, "var"));
-  return sum(square(x - mean(x, axes, true)), axes, keepdim) / static_cast<double>(n - correction);
+  // Squared deviations need more digits than a 16-bit float has.
+  if (is_float(x.dtype()) && size_of(x.dtype()) == 2)
+    return cast(var(cast(x, DType::f32), axes, correction, keepdim), x.dtype());
+  const std::uint32_t mask = axis_mask(x.rank(), axes, "var");
+  const auto n = static_cast<double>(reduced_count(x.shape(), mask) - correction);
+  return apply_with<Sum>(AttrBox::of(ReduceAttrs{mask, keepdim, n}), square(x - mean(x, axes, true)));
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {

@@ -1,4 +1,5 @@
 // tensor/cpu/copy_ops.cpp -- CPU kernels of the ops and writers that only move or convert elements.
+#include "tensor/cpu/copy.h"
 #include "tensor/cpu/loops.h"
 #include "tensor/primitive.h"
 
@@ -13,11 +14,16 @@ void convert(const KernelCall& call) {
     });
   });
 }
+/// Same shape and dtype, any strides.
+void rearrange(const KernelCall& call) {
+  const Tensor &x = call.in[0], &y = call.out[0];
+  cpu::copy_elements(x, {x.shape(), x.strides(), 0}, y, {y.shape(), y.strides(), 0});
+}
 }  // namespace
 
 RETORT_CPU_KERNEL(cast) { convert(call); }
-RETORT_CPU_KERNEL(copy) { convert(call); }
-RETORT_CPU_KERNEL(contiguous) { convert(call); }
-RETORT_CPU_KERNEL(channels_last) { convert(call); }
+RETORT_CPU_KERNEL(copy) { call.in[0].dtype() == call.out[0].dtype() ? rearrange(call) : convert(call); }
+RETORT_CPU_KERNEL(contiguous) { rearrange(call); }
+RETORT_CPU_KERNEL(channels_last) { rearrange(call); }
 
 }  // namespace retort

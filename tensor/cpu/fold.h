@@ -8,7 +8,8 @@
 
 namespace retort::cpu {
 
-// A fold F has: Acc; Acc identity() const; Acc of(T) const; Acc join(Acc, Acc) const, associative up to rounding.
+// A fold F has: Acc; Acc identity() const; Acc of(T) const; Acc join(Acc, Acc) const, associative up to rounding;
+// Acc finish(Acc) const, once per result.
 
 /// A layout split into kept axes (in the output's order) and reduced axes (slowest first), both merged where possible.
 struct FoldPlan {
@@ -130,7 +131,7 @@ void fold_large(const F& f, const T* x, Out* y, const FoldPlan& plan) {
     });
     typename F::Acc total = f.identity();
     for (const auto v : partial) total = f.join(total, v);
-    y[at++] = static_cast<Out>(total);
+    y[at++] = static_cast<Out>(f.finish(total));
   });
 }
 
@@ -162,7 +163,7 @@ void fold_rows(const F& f, const T* x, Out* y, const FoldPlan& plan) {
     if (row_blocks > 1)
       std::copy_n(acc.begin(), count, partial.begin() + rb * columns + c0);
     else
-      for (std::int64_t c = 0; c < count; ++c) y[c0 + c] = static_cast<Out>(acc[static_cast<std::size_t>(c)]);
+      for (std::int64_t c = 0; c < count; ++c) y[c0 + c] = static_cast<Out>(f.finish(acc[static_cast<std::size_t>(c)]));
   });
   if (row_blocks == 1) return;
   parallel_for(columns, 4096, [&](std::int64_t begin, std::int64_t end) {
@@ -170,7 +171,7 @@ void fold_rows(const F& f, const T* x, Out* y, const FoldPlan& plan) {
       Acc total = f.identity();
       for (std::int64_t b = 0; b < row_blocks; ++b)
         total = f.join(total, partial[static_cast<std::size_t>(b * columns + c)]);
-      y[c] = static_cast<Out>(total);
+      y[c] = static_cast<Out>(f.finish(total));
     }
   });
 }
@@ -182,7 +183,7 @@ void fold(const F& f, const Tensor& x, const Tensor& y, std::uint32_t axes) {
   const FoldPlan plan(x.layout(), axes);
   Out* py = y.mutable_data<Out>();
   if (plan.reduced_count == 0) {
-    std::fill_n(py, y.numel(), static_cast<Out>(f.identity()));
+    std::fill_n(py, y.numel(), static_cast<Out>(f.finish(f.identity())));
     return;
   }
   const T* px = x.data<T>();
@@ -192,7 +193,8 @@ void fold(const F& f, const Tensor& x, const Tensor& y, std::uint32_t axes) {
   else if (plan.kept_count < 8 && plan.reduced_count > (1 << 16))
     fold_large<T, Out>(f, px, py, plan);
   else
-    for_each_kept(plan, [&](std::int64_t i, std::int64_t o) { py[i] = static_cast<Out>(fold_at(f, px + o, plan)); });
+    for_each_kept(
+        plan, [&](std::int64_t i, std::int64_t o) { py[i] = static_cast<Out>(f.finish(fold_at(f, px + o, plan))); });
 }
 
 }  // namespace retort::cpu

@@ -16,6 +16,13 @@ struct LoopNest {
   std::array<std::int64_t, kMaxRank> extent{};
   std::array<std::array<std::int64_t, kMaxRank>, N> stride{};
 
+  /// Runs along the fastest axis.
+  std::int64_t rows() const {
+    std::int64_t n = 1;
+    for (int a = 0; a + 1 < rank; ++a) n *= extent[static_cast<std::size_t>(a)];
+    return n;
+  }
+
   explicit LoopNest(const std::array<Layout, N>& layouts) {
     const Layout& out = layouts[0];
     std::array<int, kMaxRank> order{};
@@ -44,46 +51,50 @@ struct LoopNest {
   }
 };
 
+/// Calls inner(count, offsets, strides) for the runs [begin, end) along the fastest axis, in order; offsets and strides
+/// are in elements.
+template <int N, class Inner>
+void for_each_row(const LoopNest<N>& nest, std::int64_t begin, std::int64_t end, Inner&& inner) {
+  const auto last = static_cast<std::size_t>(nest.rank - 1);
+  std::array<std::int64_t, kMaxRank> at{};
+  std::array<std::int64_t, N> offset{}, step{};
+  for (std::size_t k = 0; k < N; ++k) step[k] = nest.stride[k][last];
+  std::int64_t rest = begin;
+  for (std::size_t a = last; a-- > 0;) {
+    at[a] = rest % nest.extent[a];
+    rest /= nest.extent[a];
+    for (std::size_t k = 0; k < N; ++k) offset[k] += at[a] * nest.stride[k][a];
+  }
+  for (std::int64_t row = begin; row < end; ++row) {
+    inner(nest.extent[last], offset, step);
+    for (std::size_t a = last; a-- > 0;) {
+      for (std::size_t k = 0; k < N; ++k) offset[k] += nest.stride[k][a];
+      if (++at[a] < nest.extent[a]) break;
+      for (std::size_t k = 0; k < N; ++k) offset[k] -= nest.stride[k][a] * nest.extent[a];
+      at[a] = 0;
+    }
+  }
+}
+
 inline constexpr std::int64_t kGrain = 16 * 1024;  ///< elements per block of parallel work
 
-/// Calls inner(count, offsets, strides) for runs along the fastest axis; offsets and strides are in elements.
-/// Blocks of parallel work have about `grain` positions.
+/// As for_each_row, over all runs in parallel; a single run is cut. Blocks of work have about `grain` positions.
 template <int N, class Inner>
 void for_each_run(const LoopNest<N>& nest, Inner&& inner, std::int64_t grain = kGrain) {
   const auto last = static_cast<std::size_t>(nest.rank - 1);
   const std::int64_t run = nest.extent[last];
-  std::array<std::int64_t, N> inner_stride{};
-  for (std::size_t k = 0; k < N; ++k) inner_stride[k] = nest.stride[k][last];
   if (nest.rank == 1) {
+    std::array<std::int64_t, N> step{};
+    for (std::size_t k = 0; k < N; ++k) step[k] = nest.stride[k][last];
     parallel_for(run, grain, [&](std::int64_t begin, std::int64_t end) {
       std::array<std::int64_t, N> offset{};
-      for (std::size_t k = 0; k < N; ++k) offset[k] = begin * inner_stride[k];
-      inner(end - begin, offset, inner_stride);
+      for (std::size_t k = 0; k < N; ++k) offset[k] = begin * step[k];
+      inner(end - begin, offset, step);
     });
     return;
   }
-  std::int64_t rows = 1;
-  for (std::size_t a = 0; a < last; ++a) rows *= nest.extent[a];
-  parallel_for(rows, std::max<std::int64_t>(1, grain / std::max<std::int64_t>(run, 1)),
-               [&](std::int64_t begin, std::int64_t end) {
-                 std::array<std::int64_t, kMaxRank> at{};
-                 std::array<std::int64_t, N> offset{};
-                 std::int64_t rest = begin;
-                 for (std::size_t a = last; a-- > 0;) {
-                   at[a] = rest % nest.extent[a];
-                   rest /= nest.extent[a];
-                   for (std::size_t k = 0; k < N; ++k) offset[k] += at[a] * nest.stride[k][a];
-                 }
-                 for (std::int64_t row = begin; row < end; ++row) {
-                   inner(run, offset, inner_stride);
-                   for (std::size_t a = last; a-- > 0;) {
-                     for (std::size_t k = 0; k < N; ++k) offset[k] += nest.stride[k][a];
-                     if (++at[a] < nest.extent[a]) break;
-                     for (std::size_t k = 0; k < N; ++k) offset[k] -= nest.stride[k][a] * nest.extent[a];
-                     at[a] = 0;
-                   }
-                 }
-               });
+  parallel_for(nest.rows(), std::max<std::int64_t>(1, grain / std::max<std::int64_t>(run, 1)),
+               [&](std::int64_t begin, std::int64_t end) { for_each_row(nest, begin, end, inner); });
 }
 
 /// Calls f(offsets) for every line along `axis`, in parallel; the layouts agree on all other axes.

@@ -15,9 +15,11 @@ namespace {
 template <class T>
 struct SumOf {
   using Acc = std::conditional_t<std::is_integral_v<T>, std::int64_t, compute_t<T>>;
+  Acc divisor;
   Acc identity() const { return Acc(0); }
   Acc of(T v) const { return static_cast<Acc>(v); }
   Acc join(Acc a, Acc b) const { return a + b; }
+  Acc finish(Acc total) const { return total / divisor; }
 };
 
 template <class T, bool largest>
@@ -33,6 +35,7 @@ struct ExtremeOf {
     if constexpr (largest) return elementwise::Maximum{}(a, b);
     return elementwise::Minimum{}(a, b);
   }
+  Acc finish(Acc v) const { return v; }
 };
 
 /// Bytes, not bool: so the loops vectorise.
@@ -42,6 +45,7 @@ struct LogicalOf {
   Acc identity() const { return conjunction; }
   Acc of(bool v) const { return v; }
   Acc join(Acc a, Acc b) const { return conjunction ? a & b : a | b; }
+  Acc finish(Acc v) const { return v; }
 };
 
 /// sum e^(x - shift)
@@ -90,7 +94,8 @@ void index_of_extreme(const KernelCall& call) {
 RETORT_CPU_KERNEL(sum) {
   visit_any(call.in[0].dtype(), [&]<class T>(T) {
     using Out = std::conditional_t<std::is_integral_v<T>, std::int64_t, T>;
-    cpu::fold<T, Out>(SumOf<T>{}, call.in[0], call.out[0], axes_of(call));
+    const SumOf<T> f{static_cast<typename SumOf<T>::Acc>(call.attrs.as<ReduceAttrs>().divisor)};
+    cpu::fold<T, Out>(f, call.in[0], call.out[0], axes_of(call));
   });
 }
 
