@@ -76,4 +76,31 @@ struct NormAttrs {
   std::int64_t groups = 1;
 };
 
+/// Dropout: elements whose keyed draw is below p are dropped, the others divided by 1 - p.
+struct DropoutAttrs {
+  double p = 0;
+  RngKey key;
+};
+
+/// Rotary embedding: angle of pair i at position t is t base^(-2i / D); `inverse` turns the other way. Pairs are
+/// (i, i + D/2), or (2i, 2i + 1) when interleaved.
+struct RotaryAttrs {
+  double base = 10000;
+  bool interleaved = false, inverse = false;
+};
+
+struct CrossEntropyAttrs {
+  double label_smoothing = 0;
+  std::int64_t ignore_index = -1;
+};
+
+/// Divergences between rows of probabilities s = softmax(student / T_s) and t = softmax(teacher / T_t). `mix` is the
+/// teacher's share of the mixture where the kind has one.
+struct DivergenceAttrs {
+  enum class Kind : std::uint8_t { kl_forward, kl_reverse, js, jeffreys, tv, skew_forward, skew_reverse };
+  Kind kind = Kind::kl_forward;
+  double mix = 0.5;
+  double student_temperature = 1, teacher_temperature = 1;
+};
+
 }  // namespace retort

@@ -36,4 +36,16 @@ BatchNorm batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, 
 Tensor batch_norm_with(const Tensor& x, const Tensor& mean, const Tensor& var, const Tensor& weight, const Tensor& bias,
                        double eps = 1e-5);
 
+/// x [N, ...]: each element is 0 with probability p, else divided by 1 - p (Srivastava et al. 2014), 0 <= p < 1.
+/// Element e of row i is dropped where uniform draw e of sample samples[i] under `key` is below p: the mask is a
+/// function of the global sample index, so splitting a batch changes nothing, and it is drawn again for the gradient.
+/// samples: i64 [N], or undefined for 0 .. N-1. p = 0 returns x itself. Throws ShapeError, ValueError.
+Tensor dropout(const Tensor& x, double p, const RngKey& key, const Tensor& samples = {});
+
+/// Which features turn together: (i, i + D/2) as in Llama and GPT-NeoX, or (2i, 2i + 1) as in the paper.
+enum class RotaryPairs : std::uint8_t { half, interleaved };
+/// Rotary position embedding (Su et al. 2021): pair i of x [..., T, D] at position t is turned by t base^(-2i / D).
+/// positions: i64, broadcast against x's shape without D (so [T], or [B, 1, T]). Throws ShapeError, DTypeError.
+Tensor rotary(const Tensor& x, const Tensor& positions, double base = 10000, RotaryPairs pairs = RotaryPairs::half);
+
 }  // namespace retort

@@ -1,28 +1,17 @@
 // tensor/cpu/softmax.cpp -- CPU kernels of softmax and log_softmax: a row is read once from memory, shifted by its
 // maximum, and summed in a fixed order.
-#include "tensor/cpu/rows.h"
-#include "tensor/math.h"
+#include "tensor/cpu/logit_rows.h"
 #include "tensor/primitive.h"
 
 namespace retort {
 
 namespace {
 
-/// exp(x - max) into y; returns the sum. Entries of -infinity give 0, also in a row that has nothing else.
-template <class C>
-C exp_shifted(const C* x, C* y, std::int64_t n, C& shift) {
-  const C top = cpu::row_max(x, n);
-  shift = top == -std::numeric_limits<C>::infinity() ? C(0) : top;
-  const C s = shift;
-  for (std::int64_t i = 0; i < n; ++i) y[i] = exp_fast(x[i] - s);
-  return cpu::lane_sum<C>(n, [y](std::int64_t i) { return y[i]; });
-}
-
 struct SoftmaxRow {
   template <class C>
   static void apply(const C* x, C* y, std::int64_t n) {
     C shift;
-    const C total = exp_shifted(x, y, n, shift);
+    const C total = cpu::exp_shifted(x, y, n, shift);
     const C scale = total == C(0) ? C(0) : C(1) / total;
     for (std::int64_t i = 0; i < n; ++i) y[i] *= scale;
   }
@@ -32,7 +21,7 @@ struct LogSoftmaxRow {
   template <class C>
   static void apply(const C* x, C* y, std::int64_t n) {
     C shift;
-    const C total = exp_shifted(x, y, n, shift);
+    const C total = cpu::exp_shifted(x, y, n, shift);
     const C log_total = total == C(0) ? C(0) : log_fast(total), s = shift;
     for (std::int64_t i = 0; i < n; ++i) y[i] = (x[i] - s) - log_total;
   }

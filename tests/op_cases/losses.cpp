@@ -1,0 +1,214 @@
+// tests/op_cases/losses.cpp -- cross entropies and divergences.
+#include "autograd/ops/losses.h"
+
+#include <cmath>
+
+#include "autograd/ops/arithmetic.h"
+#include "tests/op_case.h"
+
+using namespace retort;
+using namespace retort::testing;
+
+namespace {
+const double kInf = std::numeric_limits<double>::infinity();
+using Row = std::vector<double>;
+
+/// softmax(x / T) of one row, straight from the definition.
+Row probabilities(const double* x, std::size_t n, double temperature = 1) {
+  Row p(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    double total = 0;
+    for (std::size_t j = 0; j < n; ++j) total += x[j] == -kInf ? 0.0 : std::exp((x[j] - x[i]) / temperature);
+    p[i] = x[i] == -kInf ? 0.0 : 1.0 / total;
+  }
+  return p;
+}
+double kl(const Row& p, const Row& q) {
+  double total = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) total += p[i] == 0 ? 0.0 : p[i] * std::log(p[i] / q[i]);
+  return total;
+}
+Row mixed(double share, const Row& p, const Row& q) {
+  Row m(p.size());
+  for (std::size_t i = 0; i < p.size(); ++i) m[i] = share * p[i] + (1 - share) * q[i];
+  return m;
+}
+
+/// One value per row from f(student probabilities, teacher probabilities).
+Function per_row(std::function<double(const Row&, const Row&)> f, Temperatures t = {}) {
+  return [f, t](In in) {
+    const Row s = in[0].values(), q = in[1].values();
+    const auto n = static_cast<std::size_t>(in[0].size(-1));
+    Row out;
+    for (std::size_t at = 0; at < s.size(); at += n)
+      out.push_back(f(probabilities(&s[at], n, t.student), probabilities(&q[at], n, t.teacher)));
+    Shape shape = in[0].shape();
+    shape.erase(shape.rank() - 1);
+    return Tensors{Tensor::from(out, shape, DType::f64)};
+  };
+}
+
+/// Losses are f32 for 16-bit logits: in the harness they take the logits' dtype, so that one bound fits all.
+using Loss = std::function<Tensor(const Tensor&, const Tensor&)>;
+Function in_dtype(Loss f) {
+  return [f](In in) { return Tensors{cast(f(in[0], in[1]), in[0].dtype())}; };
+}
+
+Tensor f64(Row v, const Shape& shape) { return Tensor::from(v, shape, DType::f64); }
+/// Logits of which each row has entries of -infinity: for the student, or for both.
+Tensor padded(std::uint64_t seed) {
+  Row v = randn({3, 6}, seed).values();
+  for (std::size_t row = 0; row < 3; ++row) v[row * 6 + 5] = v[row * 6 + 3] = -kInf;
+  return f64(v, {3, 6});
+}
+
+struct NamedDivergence {
+  std::string label;
+  Loss fn;
+  std::function<double(const Row&, const Row&)> naive;
+};
+std::vector<NamedDivergence> divergences(Temperatures t) {
+  return {
+      {"kl_forward", [t](auto& s, auto& q) { return kl_forward(s, q, t); }, [](auto& s, auto& q) { return kl(q, s); }},
+      {"kl_reverse", [t](auto& s, auto& q) { return kl_reverse(s, q, t); }, [](auto& s, auto& q) { return kl(s, q); }},
+      {"js", [t](auto& s, auto& q) { return js(s, q, 0.3, t); },
+       [](auto& s, auto& q) {
+         const Row m = mixed(0.3, q, s);
+         return 0.3 * kl(q, m) + 0.7 * kl(s, m);
+       }},
+      {"jeffreys", [t](auto& s, auto& q) { return jeffreys(s, q, t); },
+       [](auto& s, auto& q) { return kl(s, q) + kl(q, s); }},
+      {"tv", [t](auto& s, auto& q) { return tv(s, q, t); },
+       [](auto& s, auto& q) {
+         double common = 0;
+         for (std::size_t i = 0; i < s.size(); ++i) common += std::min(s[i], q[i]);
+         return 1 - common;
+       }},
+      {"skew_forward", [t](auto& s, auto& q) { return skew_forward(s, q, 0.1, t); },
+       [](auto& s, auto& q) { return kl(q, mixed(0.1, q, s)); }},
+      {"skew_reverse", [t](auto& s, auto& q) { return skew_reverse(s, q, 0.1, t); },
+       [](auto& s, auto& q) { return kl(s, mixed(0.1, s, q)); }},
+  };
+}
+
+/// -sum target log p with the target spelled out; labels are in[1].
+Function naive_cross_entropy(double smoothing) {
+  return [smoothing](In in) {
+    const Row x = in[0].values(), labels = in[1].values();
+    const auto n = static_cast<std::size_t>(in[0].size(-1));
+    Row out;
+    for (std::size_t at = 0; at < x.size(); at += n) {
+      const Row p = probabilities(&x[at], n);
+      double present = 0, value = 0;
+      for (double v : p) present += v > 0 ? 1 : 0;
+      for (std::size_t c = 0; c < n; ++c) {
+        const double target =
+            (static_cast<double>(c) == labels[at / n] ? 1 - smoothing : 0) + (p[c] > 0 ? smoothing / present : 0);
+        value -= target == 0 ? 0 : target * std::log(p[c]);
+      }
+      out.push_back(labels[at / n] == -1 ? 0 : value);
+    }
+    return Tensors{Tensor::from(out, in[1].shape(), DType::f64)};
+  };
+}
+Sample cross_entropy_of(const Tensor& logits, const Tensor& labels, double smoothing) {
+  return {{logits, labels},
+          in_dtype([smoothing](auto& x, auto& y) { return cross_entropy(x, y, smoothing); }),
+          naive_cross_entropy(smoothing)};
+}
+Tensor labels_of(std::vector<std::int64_t> v, const Shape& shape) { return Tensor::of<std::int64_t>(v, shape); }
+}  // namespace
+
+OP_CASE(divergence) {
+  c.covers = {"divergence", "divergence_backward"};
+  for (const Temperatures t : {Temperatures{1, 1}, Temperatures{2, 3}})
+    for (const NamedDivergence& d : divergences(t)) {
+      c.samples.push_back({{randn({2, 4}), randn({2, 4}, 2)}, in_dtype(d.fn), per_row(d.naive, t), d.label});
+      if (t.student == 1) c.samples.push_back({{padded(1), padded(2)}, in_dtype(d.fn), per_row(d.naive, t), d.label});
+    }
+  const NamedDivergence kl_f = divergences({})[0], js_3 = divergences({})[2], tv_1 = divergences({})[4];
+  c.samples.push_back({{padded(1), randn({3, 6}, 2)}, in_dtype(tv_1.fn), per_row(tv_1.naive)});
+  c.samples.push_back({{padded(1), randn({3, 6}, 2)}, in_dtype(js_3.fn), per_row(js_3.naive)});
+  c.samples.push_back({{randn({3, 6}), padded(2)}, in_dtype(kl_f.fn), per_row(kl_f.naive)});
+  c.samples.push_back({{randn({0, 5}), randn({0, 5})}, in_dtype(kl_f.fn), per_row(kl_f.naive)});
+  c.samples.push_back({{randn({7}), randn({7}, 2)}, in_dtype(kl_f.fn), per_row(kl_f.naive)});
+  c.samples.push_back({{randn({2, 3, 5}), randn({2, 3, 5}, 2)}, in_dtype(js_3.fn), per_row(js_3.naive)});
+  c.samples.push_back({{randn({67, 1031}), randn({67, 1031}, 2)}, in_dtype(kl_f.fn), per_row(kl_f.naive)});
+  c.linear_order = false;
+  c.errors = {{"js: beta lies in (0, 1); got 1",
+               [] {
+                 js(randn({2, 3}), randn({2, 3}), 1.0);
+               }},
+              {"kl_forward: temperatures must be positive",
+               [] {
+                 kl_forward(randn({2, 3}), randn({2, 3}), {0, 1});
+               }},
+              {"skew_forward: the share of a mixture",
+               [] {
+                 skew_forward(randn({2, 3}), randn({2, 3}), 0);
+               }},
+              {"divergence: both inputs must have one shape",
+               [] {
+                 tv(randn({2, 3}), randn({2, 4}));
+               }},
+              {"divergence: f64 goes with f64 alone",
+               [] {
+                 tv(randn({2, 3}), cast(randn({2, 3}), DType::f32));
+               }},
+              {"divergence: logits must be [..., C] with C > 0", [] {
+                 tv(randn({2, 0}), randn({2, 0}));
+               }}};
+}
+
+OP_CASE(cross_entropy) {
+  c.covers = {"cross_entropy", "cross_entropy_backward"};
+  c.samples = {cross_entropy_of(randn({3, 4}), labels_of({1, -1, 3}, {3}), 0.1),
+               cross_entropy_of(randn({3, 4}), labels_of({1, -1, 3}, {3}), 0),
+               cross_entropy_of(padded(1), labels_of({0, 4, 2}, {3}), 0.2),
+               cross_entropy_of(f64({300, -300, 299, 298}, {2, 2}), labels_of({0, 1}, {2}), 0),
+               cross_entropy_of(randn({5}), labels_of({2}, {}), 0),
+               cross_entropy_of(randn({0, 5}), labels_of({}, {0}), 0),
+               cross_entropy_of(randn({2, 3, 5}), randint({2, 3}, 5), 0.1),
+               cross_entropy_of(randn({67, 1031}), randint({67}, 1031), 0.1)};
+  c.errors = {{"cross_entropy: labels lie in [0, 3); got 3",
+               [] {
+                 cross_entropy(randn({2, 3}), labels_of({0, 3}, {2}));
+               }},
+              {"cross_entropy: labels must be [2]",
+               [] {
+                 cross_entropy(randn({2, 3}), labels_of({0}, {1}));
+               }},
+              {"cross_entropy: labels must be i64",
+               [] {
+                 cross_entropy(randn({2, 3}), randn({2}));
+               }},
+              {"cross_entropy: label_smoothing lies in [0, 1)", [] {
+                 cross_entropy(randn({1, 3}), labels_of({0}, {1}), 1.0);
+               }}};
+}
+
+OP_CASE(soft_cross_entropy) {
+  c.covers = {"soft_cross_entropy", "soft_cross_entropy_backward"};
+  c.fn = in_dtype([](auto& x, auto& q) { return soft_cross_entropy(x, q); });
+  c.naive = [](In in) {
+    const Row x = in[0].values(), q = in[1].values();
+    const auto n = static_cast<std::size_t>(in[0].size(-1));
+    Row out;
+    for (std::size_t at = 0; at < x.size(); at += n) {
+      const Row p = probabilities(&x[at], n);
+      double value = 0;
+      for (std::size_t i = 0; i < n; ++i) value -= q[at + i] == 0 ? 0 : q[at + i] * std::log(p[i]);
+      out.push_back(value);
+    }
+    Shape shape = in[0].shape();
+    shape.erase(shape.rank() - 1);
+    return Tensors{Tensor::from(out, shape, DType::f64)};
+  };
+  c.samples = {{{randn({2, 4}), uniform({2, 4}, 0.1, 1)}},
+               {{randn({2, 3, 5}), uniform({2, 3, 5}, 0, 1)}},
+               {{f64({1, -kInf, 2, 0.5, 1, -kInf}, {2, 3}), f64({0.5, 0, 0.5, 0, 1, 0}, {2, 3})}},
+               {{randn({67, 1031}), uniform({67, 1031}, 0, 1)}}};
+  c.errors = {{"soft_cross_entropy: both inputs must have one shape", [] {
+                 soft_cross_entropy(randn({2, 3}), randn({3}));
+               }}};
+}
