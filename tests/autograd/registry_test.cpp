@@ -23,8 +23,10 @@ Names cpu_kernels() {
 std::vector<std::string> answers_for(const testing::OpCase& c) {
   return c.covers.empty() ? std::vector<std::string>{c.name} : c.covers;
 }
-/// Kernels behind named writers and creators: they fill given memory and are called without an op.
-const Names kWriters = {"fill", "copy", "accumulate", "arange", "random_normal", "random_uniform", "random_bernoulli"};
+/// Kernels behind named writers, creators and optimisers: they fill given memory and are called without an op.
+const Names kWriters = {
+    "fill",       "copy",     "accumulate", "arange", "random_normal", "random_uniform", "random_bernoulli",
+    "adamw_step", "sgd_step", "ema_step",   "scale",  "sum_of_squares"};
 }  // namespace
 
 TEST_CASE("registry: every op has an op case, and no case is about an unknown op") {
