@@ -64,7 +64,6 @@ TEST_CASE("registry: every differentiable op has both rules, every fused op a de
     CHECK((op->kind == Kind::none) != bool(op->vjp));
     CHECK((op->kind == Kind::none) != bool(op->jvp));
     CHECK((op->kind == Kind::fused) == bool(op->decompose));
-    CHECK(op->auxiliaries < op->outputs);
-    if (op->view) CHECK(op->outputs == 1);
+    if (op->outputs > 0) CHECK(op->auxiliaries < op->outputs);  // 0: as many as the call says
   }
 }
