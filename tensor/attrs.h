@@ -89,16 +89,23 @@ struct RotaryAttrs {
   bool interleaved = false, inverse = false;
 };
 
+/// Attention: see autograd/ops/nn.h. `window` 0 means no window.
+struct AttentionAttrs {
+  double scale = 1;
+  bool causal = false;
+  std::int64_t window = 0;
+};
+
 struct CrossEntropyAttrs {
   double label_smoothing = 0;
   std::int64_t ignore_index = -1;
 };
 
+enum class DivergenceKind : std::uint8_t { kl_forward, kl_reverse, js, jeffreys, tv, skew_forward, skew_reverse };
 /// Divergences between rows of probabilities s = softmax(student / T_s) and t = softmax(teacher / T_t). `mix` is the
 /// teacher's share of the mixture where the kind has one.
 struct DivergenceAttrs {
-  enum class Kind : std::uint8_t { kl_forward, kl_reverse, js, jeffreys, tv, skew_forward, skew_reverse };
-  Kind kind = Kind::kl_forward;
+  DivergenceKind kind = DivergenceKind::kl_forward;
   double mix = 0.5;
   double student_temperature = 1, teacher_temperature = 1;
 };

@@ -9,28 +9,26 @@
 namespace retort {
 
 namespace {
-using Kind = DivergenceAttrs::Kind;
-
 /// The same divergence with the roles of its arguments exchanged: D(s, t) = D'(t, s).
 DivergenceAttrs exchanged(DivergenceAttrs d) {
   std::swap(d.student_temperature, d.teacher_temperature);
   d.mix = 1 - d.mix;
   switch (d.kind) {
-    case Kind::kl_forward:
-      d.kind = Kind::kl_reverse;
+    case DivergenceKind::kl_forward:
+      d.kind = DivergenceKind::kl_reverse;
       break;
-    case Kind::kl_reverse:
-      d.kind = Kind::kl_forward;
+    case DivergenceKind::kl_reverse:
+      d.kind = DivergenceKind::kl_forward;
       break;
-    case Kind::skew_forward:
-      d.kind = Kind::skew_reverse;
+    case DivergenceKind::skew_forward:
+      d.kind = DivergenceKind::skew_reverse;
       break;
-    case Kind::skew_reverse:
-      d.kind = Kind::skew_forward;
+    case DivergenceKind::skew_reverse:
+      d.kind = DivergenceKind::skew_forward;
       break;
-    case Kind::js:
-    case Kind::jeffreys:
-    case Kind::tv:
+    case DivergenceKind::js:
+    case DivergenceKind::jeffreys:
+    case DivergenceKind::tv:
       break;
   }
   return d;
@@ -61,21 +59,21 @@ struct Divergence : Fused<Divergence> {
       return log(where(equal(m, scalar_like(m, 0)), scalar_like(m, 1), m));
     };
     switch (d.kind) {
-      case Kind::kl_forward:
+      case DivergenceKind::kl_forward:
         return forward(a);
-      case Kind::kl_reverse:
+      case DivergenceKind::kl_reverse:
         return reverse(b);
-      case Kind::js: {
+      case DivergenceKind::js: {
         const Tensor log_m = mixture();
         return forward(log_m) * d.mix + reverse(log_m) * (1 - d.mix);
       }
-      case Kind::jeffreys:
+      case DivergenceKind::jeffreys:
         return forward(a) + reverse(b);
-      case Kind::tv:
+      case DivergenceKind::tv:
         return abs(s - t) * 0.5;
-      case Kind::skew_forward:
+      case DivergenceKind::skew_forward:
         return forward(mixture());
-      case Kind::skew_reverse:
+      case DivergenceKind::skew_reverse:
         return reverse(mixture());
     }
     throw InternalError("divergence: unknown kind {}", static_cast<int>(d.kind));
@@ -101,7 +99,7 @@ void Divergence::backward(VjpCall& c) {
 REGISTER_OP(Divergence);
 REGISTER_OP(DivergenceBackward);
 
-Tensor divergence(std::string_view name, Kind kind, const Tensor& student, const Tensor& teacher, double mix,
+Tensor divergence(std::string_view name, DivergenceKind kind, const Tensor& student, const Tensor& teacher, double mix,
                   Temperatures t) {
   if (!(t.student > 0 && t.teacher > 0))
     throw ValueError("{}: temperatures must be positive; got student {}, teacher {}", name, t.student, t.teacher);
@@ -111,27 +109,27 @@ Tensor divergence(std::string_view name, Kind kind, const Tensor& student, const
 }  // namespace
 
 Tensor kl_forward(const Tensor& student, const Tensor& teacher, Temperatures t) {
-  return divergence("kl_forward", Kind::kl_forward, student, teacher, 0.5, t);
+  return divergence("kl_forward", DivergenceKind::kl_forward, student, teacher, 0.5, t);
 }
 Tensor kl_reverse(const Tensor& student, const Tensor& teacher, Temperatures t) {
-  return divergence("kl_reverse", Kind::kl_reverse, student, teacher, 0.5, t);
+  return divergence("kl_reverse", DivergenceKind::kl_reverse, student, teacher, 0.5, t);
 }
 Tensor js(const Tensor& student, const Tensor& teacher, double beta, Temperatures t) {
   if (!(beta > 0 && beta < 1))
     throw ValueError("js: beta lies in (0, 1); got {}; hint: its ends are kl_forward and kl_reverse", beta);
-  return divergence("js", Kind::js, student, teacher, beta, t);
+  return divergence("js", DivergenceKind::js, student, teacher, beta, t);
 }
 Tensor jeffreys(const Tensor& student, const Tensor& teacher, Temperatures t) {
-  return divergence("jeffreys", Kind::jeffreys, student, teacher, 0.5, t);
+  return divergence("jeffreys", DivergenceKind::jeffreys, student, teacher, 0.5, t);
 }
 Tensor tv(const Tensor& student, const Tensor& teacher, Temperatures t) {
-  return divergence("tv", Kind::tv, student, teacher, 0.5, t);
+  return divergence("tv", DivergenceKind::tv, student, teacher, 0.5, t);
 }
 Tensor skew_forward(const Tensor& student, const Tensor& teacher, double a, Temperatures t) {
-  return divergence("skew_forward", Kind::skew_forward, student, teacher, a, t);
+  return divergence("skew_forward", DivergenceKind::skew_forward, student, teacher, a, t);
 }
 Tensor skew_reverse(const Tensor& student, const Tensor& teacher, double a, Temperatures t) {
-  return divergence("skew_reverse", Kind::skew_reverse, student, teacher, 1 - a, t);
+  return divergence("skew_reverse", DivergenceKind::skew_reverse, student, teacher, 1 - a, t);
 }
 
 }  // namespace retort

@@ -1,6 +1,8 @@
 // autograd/ops/nn.h -- building blocks of networks: softmax, normalisations, dropout, rotary embedding, attention.
 // Everywhere here 16-bit data is computed in f32, and f32 parameters may go with 16-bit data.
 #pragma once
+#include <optional>
+
 #include "tensor/rng.h"
 #include "tensor/tensor.h"
 
@@ -47,5 +49,18 @@ enum class RotaryPairs : std::uint8_t { half, interleaved };
 /// Rotary position embedding (Su et al. 2021): pair i of x [..., T, D] at position t is turned by t base^(-2i / D).
 /// positions: i64, broadcast against x's shape without D (so [T], or [B, 1, T]). Throws ShapeError, DTypeError.
 Tensor rotary(const Tensor& x, const Tensor& positions, double base = 10000, RotaryPairs pairs = RotaryPairs::half);
+
+struct AttentionOptions {
+  std::optional<double> scale = {};  ///< default 1 / sqrt(D)
+  bool causal = false;               ///< query i sees keys up to i + S - T: the last query stands at the last key
+  std::int64_t window = 0;           ///< positive: only keys nearer than this many positions (Mistral's sliding window)
+  Tensor mask = {};                  ///< broadcasts to [B, H, T, S]: bool (true: visible), or added to the scores
+};
+/// softmax(scale q k' + mask) v over keys: q [B, H, T, D], k [B, Hk, S, D], v [B, Hk, S, Dv] -> [B, H, T, Dv]; query
+/// head h uses key head h / (H / Hk) (Ainslie et al. 2023). Scores are never stored, forward or backward, so memory is
+/// linear in T and S; only the gradient of a tracked additive mask, forward mode and higher orders form them. A query
+/// that sees no key gives 0 and has gradient 0. The result is stored as [B, T, H, Dv] when q is. Throws ShapeError,
+/// DTypeError.
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
 
 }  // namespace retort

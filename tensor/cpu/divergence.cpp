@@ -77,22 +77,21 @@ struct SkewReverse {
 /// Calls f with the functor of attrs.kind.
 template <class C, class F>
 void visit_kind(const DivergenceAttrs& attrs, F&& f) {
-  using Kind = DivergenceAttrs::Kind;
   const C mix = static_cast<C>(attrs.mix);
   switch (attrs.kind) {
-    case Kind::kl_forward:
+    case DivergenceKind::kl_forward:
       return f(KlForward<C>{});
-    case Kind::kl_reverse:
+    case DivergenceKind::kl_reverse:
       return f(KlReverse<C>{});
-    case Kind::js:
+    case DivergenceKind::js:
       return f(JensenShannon<C>{mix});
-    case Kind::jeffreys:
+    case DivergenceKind::jeffreys:
       return f(Jeffreys<C>{});
-    case Kind::tv:
+    case DivergenceKind::tv:
       return f(TotalVariation<C>{});
-    case Kind::skew_forward:
+    case DivergenceKind::skew_forward:
       return f(SkewForward<C>{mix});
-    case Kind::skew_reverse:
+    case DivergenceKind::skew_reverse:
       return f(SkewReverse<C>{mix});
   }
 }

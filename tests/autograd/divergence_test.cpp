@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/losses.h"
