@@ -1,5 +1,6 @@
 // nn/layers/dropout.h -- dropout whose masks are keyed by layer, step and global sample.
 #pragma once
+#include "autograd/ops/nn.h"
 #include "nn/context.h"
 
 namespace retort {
@@ -10,8 +11,13 @@ namespace retort {
 /// does not name each of the n samples.
 struct Dropout : Module {
   double p;
-  explicit Dropout(double probability);
-  Tensor operator()(const Tensor& x, Ctx& ctx) const;
+  explicit Dropout(double probability) : p(probability) {
+    if (!(p >= 0 && p < 1)) throw ValueError("dropout: a probability lies in [0, 1); got {}", p);
+  }
+  Tensor operator()(const Tensor& x, Ctx& ctx) const {
+    if (!ctx.training || p == 0) return x;
+    return dropout(x, p, ctx.rng.stream("dropout/" + path(), ctx.step), ctx.samples);
+  }
   void visit(Visitor&) override {}
 };
 

@@ -2,6 +2,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/reduce.h"
 #include "nn/grad_accumulator.h"
+#include "nn/layers/embedding.h"
 #include "nn/models/mlp.h"
 #include "nn/optim/sgd.h"
 #include "tests/nn/fixture.h"
@@ -142,6 +143,25 @@ TEST_CASE("nn: dropout keeps the mean, and depends on layer, step and global sam
   CHECK(m.first(x, ctx).values() != a);
   CHECK_THROWS_AS(m.first(x, part), ShapeError);
   CHECK_THROWS_AS(Dropout(1), ValueError);
+}
+
+TEST_CASE("nn: an embedding gives the rows of its table, and its gradient counts the ids") {
+  Embedding table(5, 3);
+  initialize(table, Rng(1));
+  const std::vector<std::int64_t> list = {4, 0, 4, 2};
+  const Tensor ids = Tensor::of<std::int64_t>(list, {2, 2});
+  Tape tape;
+  Leaves leaves(tape);
+  GradAccumulator sink(parameters_of(table));
+  sink.attach(leaves);
+  Ctx ctx;
+  ctx.leaves = &leaves;
+  const Tensor y = table(ids, ctx), one = Tensor::full({2, 2, 3}, 1);
+  const std::vector<double> rows_read = y.values(), all = table.weight.value.values();
+  for (std::size_t i = 0; i < 4; ++i)
+    for (std::size_t k = 0; k < 3; ++k) CHECK(rows_read[3 * i + k] == all[static_cast<std::size_t>(3 * list[i]) + k]);
+  tape.backward(std::span(&y, 1), std::span(&one, 1), sink);
+  CHECK(sink.grads()[0].values() == std::vector<double>{1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 2, 2, 2});
 }
 
 TEST_CASE("nn: gradients accumulate over micro-batches, in f32 from 16-bit, and are zero where nothing arrives") {

@@ -1,0 +1,18 @@
+// nn/layers/embedding.h -- rows of a learned table.
+#pragma once
+#include "autograd/ops/index.h"
+#include "nn/context.h"
+
+namespace retort {
+
+/// ids i64 [..] in [0, entries) -> [.., width]; weight [entries, width], starts from a normal law of deviation `std`.
+/// Throws ValueError for an id outside the table.
+struct Embedding : Module {
+  Parameter weight;
+  Embedding(std::int64_t entries, std::int64_t width, double std = 0.02)
+      : weight({entries, width}, Init::normal(std)) {}
+  Tensor operator()(const Tensor& ids, Ctx& ctx) const { return embedding(ctx(weight), ids); }
+  void visit(Visitor& v) override { v("weight", weight); }
+};
+
+}  // namespace retort
