@@ -1,1 +1,79 @@
-int main() { return 0; }
+// distill/cli/main.cpp -- the command line of retort.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "distill/cli/commands.h"
+#include "retort_config.h"
+#include "tensor/error.h"
+
+namespace {
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  retort run fashion_kd                    distil on Fashion-MNIST, built-in job\n"
+    "  retort run job.yaml optim.student.adamw.lr=0.001 job.name=slow\n"
+    "  retort resume runs/fashion_kd            continue a run that was stopped or killed\n"
+    "  retort plan fashion_kd                   memory and steps before anything runs\n"
+    "  retort inspect model.h5                  tensors, attributes and checksums of a file\n"
+    "  retort methods kd                        formula, roles and phases of a method\n"
+    "Exit codes: 0 done, 1 stopped or unknown, 2 job or command line, 3 files, 10-18 other errors (see README).";
+
+int guarded(const std::function<int()>& command) {
+  try {
+    return command();
+  } catch (const retort::Error& e) {
+    std::fprintf(stderr, "retort: %s: %s\n", std::string(e.kind()).c_str(), e.what());
+    return e.exit_code();
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "retort: %s\n", e.what());
+    return 1;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  namespace cli = retort::cli;
+  const std::vector<std::string> command(argv, argv + argc);
+  CLI::App app{"Retort: teacher-student distillation on a native tensor engine."};
+  app.footer(kFooter);
+  app.set_version_flag("--version", "retort " RETORT_VERSION);
+  app.require_subcommand(1);
+
+  std::string target;
+  std::vector<std::string> overrides;
+  bool best = false;
+  std::function<int()> chosen;
+  const auto add = [&](const char* name, const char* what, const char* argument, bool required, bool with_overrides,
+                       std::function<int()> f) {
+    CLI::App* sub = app.add_subcommand(name, what);
+    if (argument) {
+      auto* option = sub->add_option(argument, target);
+      if (required) option->required();
+    }
+    if (with_overrides) sub->add_option("overrides", overrides, "key.path=value ...");
+    sub->callback([&chosen, f] { chosen = f; });
+    return sub;
+  };
+  add("run", "Run a job, by name or file, in a new run folder", "job", true, true,
+      [&] { return cli::run(target, overrides, command); });
+  add("resume", "Continue a run from its newest checkpoint", "run", true, false,
+      [&] { return cli::resume(target, command); });
+  add("plan", "Predict memory and steps of a job without running it", "job", true, true,
+      [&] { return cli::plan(target, overrides); });
+  add("eval", "Evaluate the roles of a run folder or of a job", "run_or_job", true, true, [&] {
+    return cli::eval(target, overrides, best);
+  })->add_flag("--best", best, "the best checkpoint instead of the newest");
+  add("inspect", "List what an HDF5 file holds", "file", true, false, [&] { return cli::inspect(target); });
+  add("methods", "List the built-in methods, or describe one", "name", false, false,
+      [&] { return cli::methods(target); });
+  add("doctor", "Check this machine and this build", nullptr, false, false, [] { return cli::doctor(); });
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const int code = app.exit(e);
+    return code == 0 ? 0 : 2;
+  }
+  return guarded(chosen);
+}

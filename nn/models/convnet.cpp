@@ -56,7 +56,8 @@ void ConvBlock::visit(Visitor& v) {
 }
 
 ConvStage::ConvStage(std::int64_t in, std::int64_t out, bool first, const ConvNetConfig& config) : pool(!first) {
-  for (int i = 0; i < config.depth; ++i) blocks.emplace_back(i == 0 ? in : out, out, config.norm, config.act);
+  const int depth = first && config.stem > 0 ? config.stem : config.depth;
+  for (int i = 0; i < depth; ++i) blocks.emplace_back(i == 0 ? in : out, out, config.norm, config.act);
 }
 
 Tensor ConvStage::operator()(const Tensor& x, Ctx& ctx) const {
@@ -99,8 +100,8 @@ Tensor ConvNet::forward(const Tensor& x, Ctx& ctx) const {
 }
 
 std::string ConvNet::arch() const {
-  return fmt::format("convnet(in={} classes={} widths={} depth={} norm={} act={} dropout={})", config.in_channels,
-                     config.classes, widths_text(config.widths), config.depth, name_of(config.norm),
+  return fmt::format("convnet(in={} classes={} widths={} depth={} stem={} norm={} act={} dropout={})", config.in_channels,
+                     config.classes, widths_text(config.widths), config.depth, config.stem, name_of(config.norm),
                      name_of(config.act), config.dropout);
 }
 

@@ -20,6 +20,7 @@ struct ConvNetConfig {
   std::int64_t in_channels = 1, classes = 10;
   std::vector<int> widths = {32, 64, 128};  ///< channels, one per stage
   int depth = 2;                            ///< convolutions per stage
+  int stem = 0;                             ///< convolutions in the first stage, at full size; 0: `depth` as well
   NormKind norm = NormKind::group;          ///< group norm has gcd(8, width) groups
   Activation act = Activation::relu;
   double dropout = 0;  ///< before the head

@@ -1,0 +1,18 @@
+// distill/cli/commands.h -- one function per subcommand; each returns the exit code.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace retort::cli {
+
+/// `overrides` are key.path=value; `command` is the command line as typed, kept in the run folder.
+int run(const std::string& job, const std::vector<std::string>& overrides, const std::vector<std::string>& command);
+int resume(const std::string& folder, const std::vector<std::string>& command);
+int plan(const std::string& job, const std::vector<std::string>& overrides);
+/// A run folder (its newest checkpoint, or best with `best`), or a job whose roles come from files.
+int eval(const std::string& run_or_job, const std::vector<std::string>& overrides, bool best);
+int inspect(const std::string& file);
+int methods(const std::string& name);
+int doctor();
+
+}  // namespace retort::cli

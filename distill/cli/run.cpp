@@ -1,0 +1,139 @@
+// distill/cli/run.cpp -- run and resume, for one seed or several.
+#include "distill/train/run.h"
+
+#include <omp.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+
+#include "distill/cli/commands.h"
+#include "distill/train/environment.h"
+#include "distill/train/report.h"
+#include "io/file.h"
+
+namespace retort::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+volatile std::sig_atomic_t stop_signal = 0;
+
+/// First SIGINT or SIGTERM: finish the step, save, return. A second one ends the process at once.
+void install_signal_handlers() {
+  for (const int s : {SIGINT, SIGTERM})
+    std::signal(s, [](int received) {
+      if (stop_signal != 0) std::_Exit(128 + received);
+      stop_signal = received;
+    });
+}
+
+/// One progress line on a terminal, plain lines elsewhere.
+RunObserver terminal_observer() {
+  const bool terminal = isatty(STDOUT_FILENO) != 0;
+  RunObserver o;
+  o.line = [terminal](const std::string& text) {
+    std::printf("%s%s\n", terminal ? "\r\033[K" : "", text.c_str());
+    std::fflush(stdout);
+  };
+  o.progress = [terminal](const std::string& text) {
+    std::printf(terminal ? "\r\033[K%s" : "%s\n", text.c_str());
+    std::fflush(stdout);
+  };
+  o.stop_requested = [] { return stop_signal != 0; };
+  return o;
+}
+
+Device device_of(Config& config) {
+  const std::string wanted = config.get_choice("run.device", {"auto", "cpu", "cuda", "emu"}, "auto");
+  if (wanted == "cuda" || wanted == "emu")
+    throw DeviceError("run.device: {} is not part of this build; hint: run.device=cpu", wanted);
+  return kCpu;
+}
+
+Job build(const Config& config, const fs::path& file, std::optional<std::uint64_t> seed) {
+  Config copy = config;
+  Job job = build_job(copy, file, device_of(copy), seed);
+  if (job.run.threads > 0) omp_set_num_threads(job.run.threads);
+  return job;
+}
+
+/// Runs one job in `folder`: a new one, or one that is there already when `continuing`.
+std::optional<RunResult> run_one(Job& job, const fs::path& folder, const std::string& command, bool continuing,
+                                 const RunObserver& observer) {
+  RunFolder f = continuing ? RunFolder::resume(folder, command)
+                           : RunFolder::create(folder, {job.raw, job.resolved, command, environment_json()});
+  Config planned_config = Config::parse(job.resolved, (folder / "resolved.yaml").string());
+  {
+    const MemoryScope scope(Ref<MemoryAccount>(new MemoryAccount));
+    Job planned = build_job(planned_config, folder / "resolved.yaml", kMeta);
+    write_file_atomic(folder / "plan.txt", plan_job(planned).text());
+  }
+  RunResult r = run_job(job, f, observer);
+  if (!r.finished) return std::nullopt;
+  return r;
+}
+
+std::string mean_and_deviation(const std::vector<double>& v) {
+  double mean = 0, square = 0;
+  for (const double x : v) mean += x / static_cast<double>(v.size());
+  for (const double x : v) square += (x - mean) * (x - mean);
+  const double deviation = v.size() > 1 ? std::sqrt(square / static_cast<double>(v.size() - 1)) : 0.0;
+  return fmt::format("{:.2f} +- {:.2f}", 100 * mean, 100 * deviation);
+}
+
+/// Every seed in a folder of its own; those that are finished are only read. The table of means comes last.
+int run_seeds(const Config& config, const fs::path& file, const Job& first, const std::string& command,
+              const RunObserver& observer) {
+  std::map<std::string, std::vector<double>> accuracy;
+  std::vector<std::string> order;
+  for (const std::uint64_t seed : first.seeds) {
+    const fs::path folder = first.folder / fmt::format("seed_{}", seed);
+    observer.line(fmt::format("seed {}", seed));
+    Job job = build(config, file, seed);
+    const auto r = run_one(job, folder, command, fs::exists(folder / "config.yaml"), observer);
+    if (!r) return 1;
+    for (const auto& [words, e] : r->evaluations) {
+      if (!accuracy.contains(words)) order.push_back(words);
+      accuracy[words].push_back(e.top1);
+    }
+  }
+  std::string table = fmt::format("top-1 accuracy in %, mean and deviation over {} seeds\n", first.seeds.size());
+  for (const std::string& words : order)
+    table += fmt::format("{:<24} {}\n", words, mean_and_deviation(accuracy[words]));
+  write_file_atomic(first.folder / "summary.txt", table);
+  observer.line(table);
+  return 0;
+}
+
+int run_config(const Config& config, const fs::path& file, const std::string& command, bool continuing,
+               const std::optional<fs::path>& where) {
+  install_signal_handlers();
+  const RunObserver observer = terminal_observer();
+  Job job = build(config, file, {});
+  if (where) job.folder = *where;
+  if (!job.seeds.empty()) {
+    if (!continuing && fs::exists(job.folder / "config.yaml"))
+      throw ConfigError("run: {} exists already; hint: retort resume {}", job.folder.string(), job.folder.string());
+    fs::create_directories(job.folder);
+    write_file_atomic(job.folder / "config.yaml", job.raw);
+    write_file_atomic(job.folder / "resolved.yaml", job.resolved);
+    return run_seeds(config, file, job, command, observer);
+  }
+  return run_one(job, job.folder, command, continuing, observer) ? 0 : 128 + stop_signal;
+}
+}  // namespace
+
+int run(const std::string& job, const std::vector<std::string>& overrides, const std::vector<std::string>& command) {
+  const fs::path file = find_job(job);
+  return run_config(read_job(file, overrides), file, shell_command(command), false, {});
+}
+
+int resume(const std::string& folder, const std::vector<std::string>& command) {
+  const fs::path file = fs::path(folder) / "resolved.yaml";
+  if (!fs::exists(file)) throw ConfigError("resume: {} is not a run folder (no resolved.yaml)", folder);
+  return run_config(Config::parse_file(file), file, shell_command(command), true, fs::path(folder));
+}
+
+}  // namespace retort::cli

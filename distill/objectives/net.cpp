@@ -1,0 +1,81 @@
+#include "distill/objectives/net.h"
+
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/index.h"
+
+namespace retort {
+
+namespace {
+class ModelNet final : public Net {
+ public:
+  explicit ModelNet(const Role& role) : role_(role) {}
+  Reply eval(const Query& query, const Want& want, Grad grad, Pass& pass) const override {
+    Ctx ctx;
+    ctx.training = pass.training && grad == Grad::Train;
+    ctx.leaves = grad == Grad::Train ? pass.leaves : nullptr;
+    ctx.stats = grad == Grad::Train ? pass.stats : nullptr;
+    ctx.compute = role_.compute;
+    ctx.rng = pass.rng;
+    ctx.step = pass.step;
+    ctx.samples = query.samples;
+    ctx.wanted = want.taps;
+    ctx.stop_after_taps = !want.out;
+    Reply reply;
+    const Tensor x = grad == Grad::None ? stop_gradient(query.x) : query.x;
+    reply.out = role_.model->forward(size_of(role_.compute) == 2 ? cast(x, role_.compute) : x, ctx);
+    ctx.tapped.resize(want.taps.size());
+    for (std::size_t i = 0; i < want.taps.size(); ++i)
+      if (!ctx.tapped[i].defined())
+        throw ConfigError("role {}: its model has no tap {}.{}", role_.name, want.taps[i].path, want.taps[i].port);
+    reply.taps = std::move(ctx.tapped);
+    return reply;
+  }
+
+ private:
+  const Role& role_;
+};
+
+class TableNet final : public Net {
+ public:
+  explicit TableNet(Tensor table) : table_(std::move(table)) {}
+  Reply eval(const Query& query, const Want& want, Grad grad, Pass&) const override {
+    if (!want.taps.empty()) throw ConfigError("a table of answers has no taps; hint: run the teacher online");
+    if (grad != Grad::None) throw ConfigError("a table of answers cannot be trained, nor differentiated in its input");
+    return {index_select(table_, 0, query.index), {}};
+  }
+
+ private:
+  Tensor table_;
+};
+}  // namespace
+
+std::unique_ptr<Net> model_net(const Role& role) { return std::make_unique<ModelNet>(role); }
+std::unique_ptr<Net> table_net(Tensor table) { return std::make_unique<TableNet>(std::move(table)); }
+
+void visit_role(Role& role, Visitor& v) {
+  if (role.model) role.model->visit(v);
+  for (auto& [name, head] : role.heads) v("heads." + name, *head);
+}
+
+namespace {
+struct Collector : Visitor {
+  std::vector<NamedParameter> parameters;
+  std::vector<NamedBuffer> buffers;
+  void parameter(const std::string& path, Parameter& p) override { parameters.push_back({path, &p}); }
+  void buffer(const std::string& path, Buffer& b) override { buffers.push_back({path, &b}); }
+};
+}  // namespace
+
+std::vector<NamedParameter> parameters_of(Role& role) {
+  Collector c;
+  visit_role(role, c);
+  return std::move(c.parameters);
+}
+
+std::vector<NamedBuffer> buffers_of(Role& role) {
+  Collector c;
+  visit_role(role, c);
+  return std::move(c.buffers);
+}
+
+}  // namespace retort

@@ -1,0 +1,65 @@
+// distill/objectives/net.h -- what a role answers: a query goes in, predictions and taps come out.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+
+#include "nn/context.h"
+#include "nn/model.h"
+
+namespace retort {
+
+/// How a net is called: weights and input live, input live through fixed weights, or neither. There is no fourth.
+enum class Grad : std::uint8_t { Train, InputLive, None };
+
+struct Query {
+  Tensor x;        ///< input, [n, ...]
+  Tensor index;    ///< i64 [n]: data ids, for nets that look their answer up
+  Tensor samples;  ///< i64 [n]: global sample indices, the key of random draws
+};
+struct Want {
+  bool out = true;
+  std::vector<TapId> taps;  ///< out = false: the net may stop after the last tap
+};
+struct Reply {
+  Tensor out;
+  std::vector<Tensor> taps;  ///< parallel to Want::taps
+};
+
+/// What one update tells every net it calls.
+struct Pass {
+  std::uint32_t step = 0;
+  Rng rng{0};
+  bool training = true;
+  Leaves* leaves = nullptr;                  ///< of the running tape
+  std::vector<StatUpdate>* stats = nullptr;  ///< running statistics of trained nets
+};
+
+/// Has parameters (or a closed form, or a table) and answers a query.
+struct Net {
+  virtual ~Net() = default;
+  virtual Reply eval(const Query& query, const Want& want, Grad grad, Pass& pass) const = 0;
+};
+
+/// Who takes part in a job under one name: a model with its heads, or a table of answers.
+struct Role {
+  std::string name;
+  std::unique_ptr<Model> model;                         ///< null when the answers come from a table
+  std::map<std::string, std::unique_ptr<Model>> heads;  ///< trained with the role that owns them
+  std::map<std::string, TapId> head_input;              ///< which tap each head reads
+  std::unique_ptr<Net> net;
+  DType compute = DType::f32;
+};
+using Roles = std::map<std::string, Role>;
+
+/// A net that runs a model (the role's own) in the role's compute dtype.
+std::unique_ptr<Net> model_net(const Role& role);
+/// A net whose answers are rows of `table` [set size, ...] by data id.
+std::unique_ptr<Net> table_net(Tensor table);
+
+/// Visits everything of a role that is trained or saved: the model, then "heads.NAME".
+void visit_role(Role& role, Visitor& v);
+std::vector<NamedParameter> parameters_of(Role& role);
+std::vector<NamedBuffer> buffers_of(Role& role);
+
+}  // namespace retort

@@ -1,0 +1,56 @@
+// distill/train/job.h -- a job file made into the things a run needs: data, roles, terms, phases, evaluation.
+#pragma once
+#include <filesystem>
+
+#include "distill/train/evaluate.h"
+#include "distill/train/trainer.h"
+
+namespace retort {
+
+struct EvalSpec {
+  EvalData data;
+  std::int64_t every = 0;                                  ///< steps between evaluations; 0: only at phase ends
+  std::vector<std::pair<std::string, std::string>> roles;  ///< role and the words it is reported under
+  std::string best;                                        ///< role whose accuracy marks the best checkpoint
+};
+
+struct RunSpec {
+  std::int64_t log_every = 50, save_every = 0;  ///< save_every 0: only at the end of phases
+  int keep_last = 3;
+  int threads = 0;  ///< 0: as the OpenMP runtime decides
+};
+
+/// A model whose answers are kept in a table instead of being computed at every step.
+struct TableSpec {
+  std::string role, source;
+};
+
+struct Job {
+  std::string name, title;
+  std::filesystem::path folder;  ///< OUTPUT_DIR/NAME
+  std::string raw, resolved;     ///< the file as written, and after everything was read
+  std::vector<std::uint64_t> seeds;
+  Setup setup;
+  EvalSpec eval;
+  RunSpec run;
+  std::vector<TableSpec> tables;
+};
+
+/// Where a job or its checkpoint is looked for: the path itself, then the folder of jobs that came with Retort.
+std::filesystem::path find_job(const std::string& name_or_path);
+/// The job file with `extends` and overrides applied, method preset merged in; nothing is built.
+Config read_job(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+/// Builds the job on `device` (cpu, or meta for planning). Every key must have been read by the end: throws ConfigError
+/// naming the unknown ones. `seed` replaces job.seed when given.
+Job build_job(Config config, const std::filesystem::path& file, Device device, std::optional<std::uint64_t> seed = {});
+
+/// Fills the tables of answers (teachers with mode: cached) by running those roles over their source's data set; kept
+/// in `folder`/tables for resumption, together with the role's fingerprint. On meta only shapes are made.
+void fill_tables(Job& job, const std::filesystem::path& folder);
+/// Roles answer by their models again: a table covers its source's data set only.
+void drop_tables(Job& job);
+
+/// Names and texts of the built-in method presets, by slug.
+const std::map<std::string, std::string>& method_presets();
+
+}  // namespace retort

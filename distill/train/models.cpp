@@ -1,0 +1,62 @@
+#include "distill/train/models.h"
+
+#include <map>
+
+#include "nn/models/convnet.h"
+#include "nn/models/mlp.h"
+#include "nn/models/regressor.h"
+
+namespace retort {
+
+namespace {
+using Builder = std::unique_ptr<Model> (*)(CallArgs&, const ModelSizes&);
+
+std::unique_ptr<Model> build_convnet(CallArgs& args, const ModelSizes& sizes) {
+  ConvNetConfig c;
+  c.in_channels = args.integer("in", sizes.channels, {.min = 1});
+  c.classes = args.integer("classes", sizes.classes, {.min = 1});
+  c.widths = widths_from_text(args.word("widths"));
+  c.depth = static_cast<int>(args.integer("depth", c.depth, {.min = 1, .max = 100}));
+  c.stem = static_cast<int>(args.integer("stem", c.stem, {.min = 0, .max = 100}));
+  c.norm = norm_from_name(args.word("norm", std::string(name_of(c.norm))));
+  c.act = activation_from_name(args.word("act", std::string(name_of(c.act))));
+  c.dropout = args.number("dropout", 0.0, {.min = 0, .max = 1});
+  return std::make_unique<ConvNet>(c);
+}
+
+std::unique_ptr<Model> build_mlp(CallArgs& args, const ModelSizes& sizes) {
+  MlpConfig c;
+  c.in = args.integer("in", sizes.channels * sizes.height * sizes.width, {.min = 1});
+  c.classes = args.integer("classes", sizes.classes, {.min = 1});
+  c.widths = widths_from_text(args.word("widths"));
+  c.act = activation_from_name(args.word("act", std::string(name_of(c.act))));
+  c.dropout = args.number("dropout", 0.0, {.min = 0, .max = 1});
+  return std::make_unique<MlpNet>(c);
+}
+}  // namespace
+
+std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes) {
+  static const std::map<std::string, Builder, std::less<>> table{{"convnet", build_convnet}, {"mlp", build_mlp}};
+  CallArgs args(call);
+  auto model = lookup(table, call, "architecture")(args, sizes);
+  args.done();
+  name_modules(*model);
+  return model;
+}
+
+std::unique_ptr<Model> build_head(const Call& call, const Shape& from, const Shape& to) {
+  using HeadBuilder = std::unique_ptr<Model> (*)(const Shape&, const Shape&);
+  static const std::map<std::string, HeadBuilder, std::less<>> table{
+      {"conv_reg",
+       [](const Shape& a, const Shape& b) -> std::unique_ptr<Model> { return std::make_unique<ConvRegressor>(a, b); }},
+      {"linear", [](const Shape& a, const Shape& b) -> std::unique_ptr<Model> {
+         if (a.rank() != 1 || b.rank() != 1)
+           throw ShapeError("linear head: expected two vectors; got {} and {}", a.str(), b.str());
+         return std::make_unique<LinearHead>(a[0], b[0]);
+       }}};
+  auto model = lookup(table, call, "head")(from, to);
+  name_modules(*model);
+  return model;
+}
+
+}  // namespace retort

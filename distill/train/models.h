@@ -1,0 +1,21 @@
+// distill/train/models.h -- architectures by name: what `models.NAME.arch` and checkpoints' `arch` may say.
+#pragma once
+#include "distill/train/call.h"
+#include "nn/model.h"
+
+namespace retort {
+
+/// Sizes that a data set fixes, for arguments an architecture leaves out.
+struct ModelSizes {
+  std::int64_t channels = 1, height = 1, width = 1, classes = 1;
+};
+
+/// The architecture `call` names, with undefined weights' place filled by zeros: convnet(widths=32x64x128 depth=2
+/// norm=group act=relu dropout=0), mlp(widths=256x256 act=relu dropout=0). Throws ConfigError naming the nearest.
+std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes);
+
+/// A head over a tap whose value has shape `from` and must become shape `to` (both without the batch axis):
+/// conv_reg (FitNet's regressor: a convolution that fits the sizes, then norm and ReLU), linear.
+std::unique_ptr<Model> build_head(const Call& call, const Shape& from, const Shape& to);
+
+}  // namespace retort

@@ -1,0 +1,68 @@
+#include "distill/train/numbers.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "distill/train/call.h"
+
+namespace retort {
+
+Number Number::parse(Config& node) {
+  if (node.is_scalar()) return Number(node.as<double>());
+  Number n;
+  const std::string by = node.get_choice("by", {"step", "epoch", "fraction"}, "step");
+  n.by_ = by == "step" ? By::step : by == "epoch" ? By::epoch : By::fraction;
+  const std::string shape = node.get_choice("shape", {"linear", "cosine", "sqrt"}, "linear");
+  n.form_ = shape == "linear" ? Form::linear : shape == "cosine" ? Form::cosine : Form::sqrt;
+  n.points_.clear();
+  for (Config& point : node.child("ramp").items()) {
+    const auto pair = point.as<std::vector<double>>();
+    if (pair.size() != 2) point.fail("a point of a ramp is [position, value]");
+    if (!n.points_.empty() && pair[0] < n.points_.back().first) point.fail("positions of a ramp do not decrease");
+    n.points_.emplace_back(pair[0], pair[1]);
+  }
+  if (n.points_.empty()) node.child("ramp").fail("a ramp needs at least one [position, value]");
+  return n;
+}
+
+double Number::at(const Clock& clock) const {
+  const double x = by_ == By::step ? static_cast<double>(clock.step)
+                   : by_ == By::epoch
+                       ? clock.epoch
+                       : static_cast<double>(clock.step) / static_cast<double>(std::max<std::int64_t>(clock.steps, 1));
+  if (x < points_.front().first) return points_.front().second;
+  for (std::size_t i = 1; i < points_.size(); ++i) {
+    const auto [x0, y0] = points_[i - 1];
+    const auto [x1, y1] = points_[i];
+    if (x >= x1) continue;
+    double f = (x - x0) / (x1 - x0);
+    if (form_ == Form::cosine) f = .5 - .5 * std::cos(std::numbers::pi * f);
+    if (form_ == Form::sqrt) f = std::sqrt(f);
+    return y0 + (y1 - y0) * f;
+  }
+  return points_.back().second;
+}
+
+Weight Weight::parse(Config& node, const std::map<std::string, Number>& numbers) {
+  Weight w;
+  const auto factor = [&](Config& c) {
+    const Call call = parse_call(c);
+    if (const auto literal = call.number())
+      w.factors_.emplace_back(*literal);
+    else
+      w.factors_.push_back(lookup(numbers, call, "number"));
+  };
+  if (node.is_list())
+    for (Config& c : node.items()) factor(c);
+  else
+    factor(node);
+  return w;
+}
+
+double Weight::at(const Clock& clock) const {
+  double product = 1;
+  for (const Number& n : factors_) product *= n.at(clock);
+  return product;
+}
+
+}  // namespace retort

@@ -1,0 +1,47 @@
+// distill/train/phase.h -- the phase plan of a method: who moves, by which terms, in which order.
+#pragma once
+#include <memory>
+#include <set>
+
+#include "distill/train/numbers.h"
+#include "nn/optim/optimizer.h"
+#include "nn/optim/schedule.h"
+
+namespace retort {
+
+/// An optimiser as a job writes it: {adamw: {lr: .003, wd: .05}, schedule: cosine(warmup=.1)}.
+struct OptimSpec {
+  std::function<std::unique_ptr<Optimizer>()> make;
+  Schedule schedule;  ///< of the learning rate over the phase
+};
+/// Parses the map at `node`. Throws ConfigError naming the nearest optimiser, schedule or key.
+OptimSpec parse_optim(Config& node);
+
+struct UpdateSpec {
+  std::vector<std::string> train;                     ///< roles that move
+  std::vector<std::pair<std::string, Weight>> terms;  ///< term name and weight
+  std::int64_t every = 1;                             ///< runs at steps that are multiples of it
+  OptimSpec optim;
+  double clip = 0;  ///< largest gradient norm of the update; 0: none
+};
+
+struct PhaseSpec {
+  std::string name;
+  std::int64_t steps = 0;
+  std::vector<UpdateSpec> updates;  ///< in order of execution
+};
+
+/// What a phase plan may refer to.
+struct PlanContext {
+  std::set<std::string> roles, terms;
+  std::map<std::string, Number> numbers;
+  std::map<std::string, std::string> term_source;
+  std::function<std::int64_t(const std::string& source)> steps_per_epoch;
+  Config* job_optim = nullptr;  ///< `optim` of the job: a map from role to optimiser, for `optim: job`
+  Config* job_steps = nullptr;  ///< `run` of the job, for `steps: job`
+};
+
+/// Parses `phases`. `steps` is a count, "N epochs" of the first term's source, or `job`. Throws ConfigError.
+std::vector<PhaseSpec> parse_phases(Config& phases, PlanContext& context);
+
+}  // namespace retort

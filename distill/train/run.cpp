@@ -1,0 +1,234 @@
+#include "distill/train/run.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "distill/data/thumbnail.h"
+#include "distill/train/report.h"
+#include "distill/train/state.h"
+
+namespace retort {
+
+namespace fs = std::filesystem;
+
+namespace {
+using Time = std::chrono::steady_clock;
+double seconds_since(Time::time_point t) { return std::chrono::duration<double>(Time::now() - t).count(); }
+
+std::string percent(double share) { return fmt::format("{:.2f}", 100 * share); }
+
+class Run {
+ public:
+  Run(Job& job, RunFolder& folder, const RunObserver& observer) : job_(job), folder_(folder), observer_(observer) {}
+
+  RunResult go() {
+    start();
+    RunResult result;
+    while (!trainer_->finished()) {
+      const std::string phase = trainer_->phase().name;
+      step();
+      const bool phase_ended = trainer_->finished() || trainer_->phase().name != phase;
+      const std::int64_t at = trainer_->step();
+      const bool evaluate_now = phase_ended || (job_.eval.every > 0 && at % job_.eval.every == 0);
+      const bool save_now = phase_ended || (job_.run.save_every > 0 && at % job_.run.save_every == 0);
+      if (evaluate_now) measure(phase, save_now);
+      if (save_now) save();
+      if (!trainer_->finished() && observer_.stop_requested()) {
+        if (!save_now) save();
+        say(fmt::format("stopped at step {} on request; continue with: retort resume {}", at, folder_.path().string()));
+        return result;
+      }
+    }
+    finish(result);
+    return result;
+  }
+
+ private:
+  void say(const std::string& text) {
+    folder_.log(text);
+    observer_.line(text);
+  }
+
+  void start() {
+    const auto t = Time::now();
+    fill_tables(job_, folder_.path());
+    if (!job_.tables.empty()) say(fmt::format("teacher answers ready in {:.1f} s", seconds_since(t)));
+    trainer_ = std::make_unique<Trainer>(job_.setup);
+    if (const auto newest = newest_checkpoint(folder_.path())) {
+      info_ = load_checkpoint(newest->path, job_.setup, *trainer_);
+      if (info_.best_step >= 0) folder_.mark_best(info_.best_step);
+      say(fmt::format("continuing at step {} of {}", info_.step, trainer_->total_steps()));
+    }
+    folder_.rewind_metrics(trainer_->step());
+    interval_begin_ = Time::now();
+    interval_step_ = begin_step_ = trainer_->step();
+    begin_ = interval_begin_;
+  }
+
+  void step() {
+    const std::string phase = trainer_->phase().name;
+    const std::int64_t rows = samples_per_step();
+    const Metrics metrics = trainer_->advance();
+    const std::int64_t at = trainer_->step();
+    if (at % job_.run.log_every != 0 && at != trainer_->total_steps()) return;
+    const double elapsed = seconds_since(interval_begin_), steps = static_cast<double>(at - interval_step_);
+    Metrics line = metrics;
+    line.emplace_back("step_ms", 1e3 * elapsed / steps);
+    line.emplace_back("samples_per_s", steps * static_cast<double>(rows) / elapsed);
+    line.emplace_back("mem/peak", static_cast<double>(MemoryAccount::current_account().peak()));
+    folder_.write_metrics(at, line);
+    const double left = seconds_since(begin_) / static_cast<double>(at - begin_step_) *
+                        static_cast<double>(trainer_->total_steps() - at);
+    observer_.progress(
+        fmt::format("step {}/{}  {}  loss {:.4f}  {:.1f} ms  {:.0f} samples/s  {:.0f} MiB  {:.0f} s left", at,
+                    trainer_->total_steps(), phase, metrics[0].second, 1e3 * elapsed / steps,
+                    steps * static_cast<double>(rows) / elapsed,
+                    static_cast<double>(MemoryAccount::current_account().peak()) / 1048576.0, left));
+    interval_begin_ = Time::now();
+    interval_step_ = at;
+  }
+
+  std::int64_t samples_per_step() const {
+    std::int64_t n = 0;
+    for (const UpdateSpec& u : trainer_->phase().updates)
+      n = std::max(n, job_.setup.sources.at(job_.setup.term_source.at(u.terms[0].first)).batch);
+    return n;
+  }
+
+  /// Evaluates the roles that the phase trains; remembers the best when a checkpoint will be there to point at.
+  void measure(const std::string& phase, bool saving) {
+    const auto begin = Time::now();
+    for (const auto& [role, words] : job_.eval.roles) {
+      bool trained = false;
+      for (const PhaseSpec& p : job_.setup.phases)
+        for (const UpdateSpec& u : p.updates)
+          trained = trained || (p.name == phase && std::find(u.train.begin(), u.train.end(), role) != u.train.end());
+      if (!trained) continue;
+      const Evaluation e = evaluate(job_.setup.roles.at(role), job_.eval.data, job_.setup.device);
+      folder_.write_metrics(trainer_->step(), {{"acc/top1/" + role, e.top1}, {"eval/ce/" + role, e.cross_entropy}});
+      say(fmt::format("step {}: {} {} % ({} samples, {:.1f} s)", trainer_->step(), words, percent(e.top1), e.samples,
+                      seconds_since(begin)));
+      if (saving && role == job_.eval.best && (info_.best_step < 0 || e.top1 > info_.best_value)) {
+        info_.best_step = trainer_->step();
+        info_.best_value = e.top1;
+      }
+    }
+    interval_begin_ = Time::now();
+    interval_step_ = trainer_->step();
+  }
+
+  void save() {
+    info_.step = trainer_->step();
+    folder_.save_checkpoint(info_.step,
+                            [&](const fs::path& tmp) { save_checkpoint(tmp, job_.setup, *trainer_, info_); });
+    if (info_.best_step == info_.step) folder_.mark_best(info_.step);
+    folder_.prune_checkpoints(job_.run.keep_last);
+  }
+
+  void finish(RunResult& result) {
+    result.finished = true;
+    drop_tables(job_);
+    for (const auto& [role, words] : job_.eval.roles)
+      result.evaluations.emplace_back(words, evaluate(job_.setup.roles.at(role), job_.eval.data, job_.setup.device));
+    std::size_t width = 0;
+    for (const auto& [words, e] : result.evaluations) width = std::max(width, words.size());
+    for (const auto& [words, e] : result.evaluations)
+      say(fmt::format("{:<{}}  {:>6} %", words, width, percent(e.top1)));
+    report(result);
+    say(fmt::format("report: {}", (folder_.path() / "report.html").string()));
+  }
+
+  void report(const RunResult& result) {
+    ReportData data;
+    data.title = job_.title;
+    data.subtitle = fmt::format("{} steps, seed {}, {} test images", trainer_->total_steps(), job_.setup.seed,
+                                job_.eval.data.set->size());
+    std::size_t i = 0;
+    for (const auto& [role, words] : job_.eval.roles)
+      data.numbers.push_back({words, percent(result.evaluations[i++].second.top1), "%",
+                              fmt::format("{} parameters", parameter_count(*job_.setup.roles.at(role).model))});
+    const Role& student = job_.setup.roles.at(job_.eval.best);
+    const auto teacher = job_.setup.roles.find("teacher");
+    std::vector<std::int64_t> shown;
+    for (std::int64_t k = 0; k < 16; ++k) shown.push_back(k * (job_.eval.data.set->size() / 16));
+    const auto student_answers = answers_of(student, job_.eval.data, shown);
+    const auto teacher_answers =
+        teacher == job_.setup.roles.end() ? student_answers : answers_of(teacher->second, job_.eval.data, shown);
+    const Dataset& set = *job_.eval.data.set;
+    const auto answer = [&](const Answer& a) {
+      return ReportAnswer{set.class_names()[static_cast<std::size_t>(a.label)], a.probability};
+    };
+    for (std::size_t k = 0; k < shown.size(); ++k)
+      data.samples.push_back({thumbnail_png(set, shown[k]), "",
+                              set.class_names()[static_cast<std::size_t>(set.label(shown[k]))],
+                              answer(teacher_answers[k]), answer(student_answers[k])});
+    write_report(folder_.path(), data);
+  }
+
+  Job& job_;
+  RunFolder& folder_;
+  const RunObserver& observer_;
+  std::unique_ptr<Trainer> trainer_;
+  CheckpointInfo info_;
+  Time::time_point interval_begin_, begin_;
+  std::int64_t interval_step_ = 0, begin_step_ = 0;
+};
+}  // namespace
+
+RunResult run_job(Job& job, RunFolder& folder, const RunObserver& observer) { return Run(job, folder, observer).go(); }
+
+PlanReport plan_job(Job& job) {
+  PlanReport report;
+  const MemoryAccount& account = MemoryAccount::current_account();
+  const std::int64_t before_tables = account.current();
+  fill_tables(job, {});
+  report.table_bytes = account.current() - before_tables;
+  Trainer trainer(job.setup);
+  report.steps = trainer.total_steps();
+  std::map<std::string, std::int64_t> optimizer_bytes;
+  std::int64_t at = 0;
+  for (const PhaseSpec& phase : job.setup.phases) {
+    if (phase.steps == 0) continue;
+    trainer.seek(at);
+    MemoryAccount::current_account().reset_peak();
+    std::int64_t state = 0;
+    trainer.visit_state([&](const std::string&, Tensor& t) { state += t.numel() * size_of(t.dtype()); });
+    for (const UpdateSpec& u : phase.updates)
+      for (const std::string& r : u.train) optimizer_bytes[r] = std::max(optimizer_bytes[r], state);
+    trainer.advance();
+    report.phases.emplace_back(phase.name, account.peak());
+    report.peak = std::max(report.peak, account.peak());
+    at += phase.steps;
+  }
+  drop_tables(job);
+  MemoryAccount::current_account().reset_peak();
+  for (const auto& [role, words] : job.eval.roles) evaluate(job.setup.roles.at(role), job.eval.data, kMeta);
+  report.evaluation_peak = account.peak();
+  report.peak = std::max(report.peak, report.evaluation_peak);
+  for (auto& [name, role] : job.setup.roles) {
+    PlanReport::Row row{name, role.model->arch(), 0, 0, optimizer_bytes[name]};
+    for (const auto& p : parameters_of(role)) {
+      row.parameters += p.parameter->value.numel();
+      row.parameter_bytes += p.parameter->value.numel() * size_of(p.parameter->value.dtype());
+      if (p.parameter->shadow.defined()) row.parameter_bytes += 2 * p.parameter->shadow.numel();
+    }
+    report.roles.push_back(row);
+  }
+  return report;
+}
+
+std::string PlanReport::text() const {
+  const auto mib = [](std::int64_t b) { return fmt::format("{:10.2f} MiB", static_cast<double>(b) / 1048576.0); };
+  std::string s =
+      fmt::format("{:<10} {:>12} {:>14} {:>14}  {}\n", "role", "parameters", "weights", "optimiser", "architecture");
+  for (const Row& r : roles)
+    s += fmt::format("{:<10} {:>12} {:>14} {:>14}  {}\n", r.role, r.parameters, mib(r.parameter_bytes),
+                     mib(r.optimizer_bytes), r.arch);
+  if (table_bytes > 0) s += fmt::format("tables of answers {}\n", mib(table_bytes));
+  for (const auto& [name, bytes] : phases) s += fmt::format("peak in phase {:<12} {}\n", name, mib(bytes));
+  s += fmt::format("peak in evaluation    {}\n", mib(evaluation_peak));
+  s += fmt::format("predicted peak        {}  over {} steps\n", mib(peak), steps);
+  return s;
+}
+
+}  // namespace retort

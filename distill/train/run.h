@@ -1,0 +1,43 @@
+// distill/train/run.h -- a job from its first step to its report: logging, evaluation, checkpoints, resumption.
+#pragma once
+#include <functional>
+
+#include "distill/train/evaluate.h"
+#include "distill/train/job.h"
+#include "distill/train/run_folder.h"
+
+namespace retort {
+
+/// What a run tells whoever watches it.
+struct RunObserver {
+  std::function<void(const std::string& line)> line = [](const std::string&) {};      ///< lasting messages
+  std::function<void(const std::string& line)> progress = [](const std::string&) {};  ///< replaces the previous one
+  std::function<bool()> stop_requested = [] { return false; };  ///< asked after every step: save and return
+};
+
+struct RunResult {
+  bool finished = false;                                        ///< false: stopped on request, resumable
+  std::vector<std::pair<std::string, Evaluation>> evaluations;  ///< by the words of eval.roles, at the end
+};
+
+/// Runs the job in `folder` from its newest checkpoint (from the start without one) to the end of its plan, then
+/// evaluates and writes the report.
+RunResult run_job(Job& job, RunFolder& folder, const RunObserver& observer);
+
+/// Bytes and counts that planning found.
+struct PlanReport {
+  struct Row {
+    std::string role, arch;
+    std::int64_t parameters = 0, parameter_bytes = 0, optimizer_bytes = 0;
+  };
+  std::vector<Row> roles;
+  std::vector<std::pair<std::string, std::int64_t>> phases;  ///< name and predicted peak of a step, everything included
+  std::int64_t table_bytes = 0, evaluation_peak = 0;
+  std::int64_t peak = 0;  ///< of the whole job
+  std::int64_t steps = 0;
+  std::string text() const;
+};
+/// Runs one step of every phase and one evaluation batch on shapes alone. `job` must be built on the meta device.
+PlanReport plan_job(Job& job);
+
+}  // namespace retort

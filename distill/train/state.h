@@ -1,0 +1,33 @@
+// distill/train/state.h -- what a checkpoint holds: model.h5 (roles), state.h5 (optimisers, averages), manifest.json.
+#pragma once
+#include <filesystem>
+
+#include "distill/train/trainer.h"
+
+namespace retort {
+
+/// Facts of a checkpoint that are not tensors.
+struct CheckpointInfo {
+  std::int64_t step = 0;
+  std::int64_t best_step = -1;
+  double best_value = 0;
+};
+
+/// Writes a role's parameters and buffers with its architecture, loadable by `load_role` and by init_from.
+void save_role(const std::filesystem::path& file, Role& role);
+/// Fills the role from `file`, strictly: every tensor is there, with its shape and dtype, and no other. Throws IoError
+/// listing what is missing, unexpected or mismatched.
+void load_role(const std::filesystem::path& file, Role& role);
+
+/// Writes a complete checkpoint into the empty folder `folder`: trained roles into model.h5 (names "ROLE/tensor"), the
+/// optimisers into state.h5, numbers and the identity of frozen roles (a CRC over their tensors) into manifest.json.
+void save_checkpoint(const std::filesystem::path& folder, Setup& setup, Trainer& trainer, const CheckpointInfo& info);
+/// The inverse. Throws IoError when a file is damaged, ConfigError when a frozen role is not the one of the run.
+CheckpointInfo load_checkpoint(const std::filesystem::path& folder, Setup& setup, Trainer& trainer);
+
+/// Roles that some phase trains, in name order.
+std::vector<std::string> trained_roles(const Setup& setup);
+/// CRC-32C over names, shapes, dtypes and values of a role.
+std::uint32_t fingerprint(Role& role);
+
+}  // namespace retort

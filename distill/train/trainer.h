@@ -1,0 +1,87 @@
+// distill/train/trainer.h -- the step: draws, signals, terms, denominators, gradients, updates.
+//
+// theta <- Opt(theta, sum_k c_k / N_k * d/dtheta sum_u D_k(u)): the trainer alone knows N_k (units of the whole global
+// batch), micro-batches, weights and who moves. `sample` terms are invariant to the split; `batch` terms are gathered
+// in a first pass without tape, and their cotangents pulled back in the second.
+#pragma once
+#include <memory>
+
+#include "distill/data/loader.h"
+#include "distill/objectives/term.h"
+#include "distill/train/phase.h"
+#include "nn/grad_accumulator.h"
+
+namespace retort {
+
+/// A data source of a method: a loader, its global batch and how the batch is cut.
+struct Source {
+  std::shared_ptr<const Dataset> set;
+  std::shared_ptr<Loader> loader;
+  std::int64_t batch = 0, micro_batch = 0;
+};
+
+/// Everything a phase plan runs on. Built from a job file by distill/train/job.h.
+struct Setup {
+  std::uint64_t seed = 0;
+  Device device;
+  Roles roles;
+  std::map<std::string, Source> sources;
+  std::map<std::string, std::unique_ptr<Term>> terms;
+  std::map<std::string, std::string> term_source;
+  std::vector<PhaseSpec> phases;
+};
+
+/// What one step reports: metric names as in the run folder's metrics.jsonl.
+using Metrics = std::vector<std::pair<std::string, double>>;
+
+class Trainer {
+ public:
+  explicit Trainer(Setup& setup);
+
+  bool finished() const { return phase_ >= setup_.phases.size(); }
+  std::int64_t step() const { return global_step_; }  ///< optimiser steps done, all phases
+  std::int64_t total_steps() const;
+  const PhaseSpec& phase() const { return setup_.phases[phase_]; }
+  double epoch() const;  ///< of the running phase's first source
+
+  /// One optimiser step of every update that is due. Throws NumericError naming step, term and data ids when a loss or
+  /// a gradient is not finite; parameters are then as before the step.
+  Metrics advance();
+  /// Gradients of update `u` of the running phase at the current parameters, by role and parameter name, with batches
+  /// cut into `micro_batch` rows (0: as the source says). For tests and diagnosis; changes nothing.
+  std::map<std::string, Tensor> gradients(std::size_t u, std::int64_t micro_batch = 0);
+
+  /// Optimiser state of the running phase by name, for checkpoints.
+  void visit_state(const std::function<void(const std::string& name, Tensor& value)>& visit);
+  /// Continues at `step` of the whole plan; optimisers of that phase are made anew, to be filled through visit_state.
+  void seek(std::int64_t step);
+
+ private:
+  struct Update {
+    const UpdateSpec* spec;
+    std::vector<NamedParameter> parameters;
+    std::unique_ptr<Optimizer> optimizer;
+    std::unique_ptr<GradAccumulator> gradients;
+  };
+  struct Outcome {
+    std::map<std::string, double> shown;  ///< by term, per unit
+    double total = 0;
+    std::vector<StatUpdate> stats;
+  };
+  /// The micro-batches of one source at this step.
+  using Batches = std::vector<Batch>;
+
+  void begin_phase();
+  Clock clock() const;
+  std::map<std::string, Batches> draw(const UpdateSpec& u, std::int64_t micro_batch) const;
+  Outcome differentiate(Update& u, std::int64_t micro_batch);
+  void apply_statistics(const std::vector<StatUpdate>& stats);
+  [[noreturn]] void report_not_finite(const std::string& what, const Batch& batch) const;
+
+  Setup& setup_;
+  std::size_t phase_ = 0;
+  std::int64_t phase_step_ = 0, global_step_ = 0;
+  std::vector<Update> updates_;
+};
+
+}  // namespace retort

@@ -1,0 +1,171 @@
+// tests/distill/resume_test.cpp -- runs that are killed or stopped end in the same bytes; bad jobs end in clear errors.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "io/file.h"
+#include "retort_config.h"
+#include "tests/distill/tiny_job.h"
+
+using namespace retort;
+using namespace retort::testing;
+
+namespace {
+namespace fs = std::filesystem;
+
+struct Ended {
+  int exit_code = -1, signal = 0;
+  std::string output;
+};
+
+/// The program as a child process, its output in a file.
+class Child {
+ public:
+  Child(const std::vector<std::string>& arguments, const fs::path& log) : log_(log) {
+    pid_ = fork();
+    if (pid_ == 0) {
+      const int fd = open(log.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0644);
+      dup2(fd, 1);
+      dup2(fd, 2);
+      std::vector<char*> argv{const_cast<char*>(RETORT_PROGRAM)};
+      for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+      argv.push_back(nullptr);
+      execv(RETORT_PROGRAM, argv.data());
+      _exit(127);
+    }
+  }
+  void send(int signal) const { kill(pid_, signal); }
+  Ended wait() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    Ended e;
+    if (WIFEXITED(status)) e.exit_code = WEXITSTATUS(status);
+    if (WIFSIGNALED(status)) e.signal = WTERMSIG(status);
+    e.output = read_file(log_);
+    return e;
+  }
+
+ private:
+  pid_t pid_;
+  fs::path log_;
+};
+
+Ended run(const std::vector<std::string>& arguments, const fs::path& folder) {
+  return Child(arguments, folder / "output").wait();
+}
+
+/// Longer than one save interval, so that a kill falls anywhere in it.
+const std::vector<std::string> kLong{"run.steps=300", "run.save_every=20", "run.log_every=10"};
+
+std::vector<std::string> run_arguments(const fs::path& job, const std::string& name) {
+  std::vector<std::string> a{"run", job.string(), "job.name=" + name};
+  a.insert(a.end(), kLong.begin(), kLong.end());
+  return a;
+}
+}  // namespace
+
+TEST_CASE("run: killed at random moments and resumed, it ends in the bytes of an uninterrupted run") {
+  const test::TemporaryFolder folder;
+  const auto job = write_tiny_job(folder.path(), "kd");
+  const fs::path runs = fs::path(folder.path()) / "runs";
+  const auto begin = std::chrono::steady_clock::now();
+  const Ended whole = run(run_arguments(job, "whole"), folder.path());
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  INFO(whole.output);
+  REQUIRE(whole.exit_code == 0);
+
+  const int kills = std::getenv("RETORT_SOAK") ? 20 : 3;
+  std::mt19937_64 random(7);
+  std::uniform_real_distribution<double> moment(0.05, 0.9);
+  Child first(run_arguments(job, "killed"), fs::path(folder.path()) / "output");
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds * moment(random)));
+  first.send(SIGKILL);
+  first.wait();
+  for (int k = 1; k < kills; ++k) {
+    Child again({"resume", (runs / "killed").string()}, fs::path(folder.path()) / "output");
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds * moment(random)));
+    again.send(SIGKILL);
+    again.wait();
+  }
+  const Ended end = fs::exists(runs / "killed" / "config.yaml")
+                        ? run({"resume", (runs / "killed").string()}, folder.path())
+                        : run(run_arguments(job, "killed"), folder.path());
+  INFO(end.output);
+  REQUIRE(end.exit_code == 0);
+  for (const char* file : {"model.h5", "state.h5"}) {
+    CAPTURE(file);
+    CHECK(read_file(runs / "whole" / "checkpoints" / "step_0000300" / file) ==
+          read_file(runs / "killed" / "checkpoints" / "step_0000300" / file));
+  }
+  const Ended once_more = run({"resume", (runs / "killed").string()}, folder.path());
+  CHECK(once_more.exit_code == 0);
+}
+
+TEST_CASE("run: SIGTERM saves, exits with 128 + 15, and resume goes on from there") {
+  const test::TemporaryFolder folder;
+  const auto job = write_tiny_job(folder.path(), "ce");
+  auto arguments = run_arguments(job, "stopped");
+  arguments.push_back("run.steps=20000");
+  Child child(arguments, fs::path(folder.path()) / "output");
+  const fs::path checkpoints = fs::path(folder.path()) / "runs" / "stopped" / "checkpoints";
+  for (int i = 0; i < 600 && !fs::exists(checkpoints / "step_0000020" / "DONE"); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  child.send(SIGTERM);
+  const Ended e = child.wait();
+  INFO(e.output);
+  CHECK(e.exit_code == 128 + SIGTERM);
+  CHECK(e.output.find("continue with: retort resume") != std::string::npos);
+}
+
+TEST_CASE("run: bad jobs end in an error that names the place") {
+  const test::TemporaryFolder folder;
+  const auto job = write_tiny_job(folder.path(), "kd").string();
+  struct Bad {
+    std::vector<std::string> arguments;
+    int code;
+    std::string fragment;
+  };
+  const std::vector<Bad> cases{
+      {{"run", job, "run.stepz=3"}, 2, "the nearest known key is 'steps'"},
+      {{"run", job, "method.terms.kd.d=kll(forward)"}, 2, "kl"},
+      {{"run", job, "method=kdd"}, 2, "kd"},
+      {{"run", job, "models.student.arch=convnett(widths=8)"}, 2, "convnet"},
+      {{"run", job, "run.micro_batch=7"}, 2, "must be a multiple of run.micro_batch"},
+      {{"run", job, "run.device=cuda"}, 12, "cuda is not part of this build"},
+      {{"run", job, "models.teacher={init_from: absent.h5}"}, 3, "absent.h5"},
+      {{"run", job, "optim.student.sgd.lr=1e30"}, 15, "not finite"},
+      {{"run", "no_such_job"}, 2, "no_such_job"},
+      {{"resume", folder.path()}, 2, "not a run folder"},
+      {{"inspect", job}, 3, "tiny.yaml"},
+      {{"frobnicate"}, 2, ""},
+  };
+  for (const Bad& bad : cases) {
+    CAPTURE(bad.arguments.back());
+    const Ended e = run(bad.arguments, folder.path());
+    INFO(e.output);
+    CHECK(e.signal == 0);
+    CHECK(e.exit_code == bad.code);
+    CHECK(e.output.find(bad.fragment) != std::string::npos);
+    fs::remove_all(fs::path(folder.path()) / "runs");
+  }
+}
+
+TEST_CASE("run: an existing run folder is refused and left as it is") {
+  const test::TemporaryFolder folder;
+  const auto job = write_tiny_job(folder.path(), "ce").string();
+  REQUIRE(run({"run", job}, folder.path()).exit_code == 0);
+  const fs::path model = fs::path(folder.path()) / "runs" / "tiny" / "latest" / "model.h5";
+  const std::string before = read_file(model);
+  const Ended e = run({"run", job}, folder.path());
+  CHECK(e.exit_code == 2);
+  CHECK(e.output.find("retort resume") != std::string::npos);
+  CHECK(read_file(model) == before);
+  CHECK(run({"eval", (fs::path(folder.path()) / "runs" / "tiny").string()}, folder.path()).exit_code == 0);
+  CHECK(run({"inspect", model.string()}, folder.path()).exit_code == 0);
+}
