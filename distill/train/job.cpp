@@ -61,6 +61,7 @@ class Builder {
     job_.folder = fs::path(config_.get("job.output_dir", "runs")) / job_.name;
     setup().seed = config_.get("job.seed", std::uint64_t{1});
     if (config_.has("job.seeds")) job_.seeds = config_.get<std::vector<std::uint64_t>>("job.seeds");
+    if (config_.has("run.steps")) config_.get<std::string>("run.steps");  // a plan may fix every phase's steps itself
     config_.get_choice("run.device", {"auto", "cpu", "cuda", "emu"}, "auto");
     job_.run.log_every = config_.get_int("run.log_every", 50, {.min = 1});
     job_.run.save_every = config_.get_int("run.save_every", 0, {.min = 0});

@@ -282,23 +282,6 @@ std::map<std::string, Tensor> Trainer::gradients(std::size_t u, std::int64_t mic
   return result;
 }
 
-void Trainer::apply_statistics(const std::vector<StatUpdate>& stats) {
-  // The micro-batches of one step are averaged, so that a step moves the running values once however it was cut.
-  std::map<Buffer*, std::pair<Tensor, int>> sums;
-  std::map<Buffer*, double> momentum;
-  for (const StatUpdate& s : stats) {
-    auto& [sum, n] = sums[s.buffer];
-    sum = n == 0 ? s.value : add(sum, s.value);
-    ++n;
-    momentum[s.buffer] = s.momentum;
-  }
-  for (auto& [buffer, entry] : sums) {
-    const double m = momentum[buffer];
-    const Tensor batch = entry.first / static_cast<double>(entry.second);
-    assign_(buffer->value, buffer->value * (1 - m) + cast(batch, buffer->value.dtype()) * m, "running statistics");
-  }
-}
-
 void Trainer::report_not_finite(const std::string& what, const Batch& batch) const {
   const auto ids = batch.index.values<std::int64_t>();
   throw NumericError("step {}: the loss of {} is not finite; data ids {}{}; hint: lower the learning rate, or clip",

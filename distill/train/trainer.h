@@ -75,7 +75,6 @@ class Trainer {
   Clock clock() const;
   std::map<std::string, Batches> draw(const UpdateSpec& u, std::int64_t micro_batch) const;
   Outcome differentiate(Update& u, std::int64_t micro_batch);
-  void apply_statistics(const std::vector<StatUpdate>& stats);
   [[noreturn]] void report_not_finite(const std::string& what, const Batch& batch) const;
 
   Setup& setup_;

@@ -26,9 +26,12 @@ inline std::filesystem::path write_tiny_job(
   std::vector<std::uint8_t> pixels, labels;
   for (int i = 0; i < 64; ++i) {
     labels.push_back(static_cast<std::uint8_t>(i % 4));
-    for (int p = 0; p < 64; ++p)  // class k brightens quadrant k; the rest is a fixed pattern
-      pixels.push_back(
-          static_cast<std::uint8_t>((i * 37 + p * 11) % 64 + (((p / 8 / 4) * 2 + p % 8 / 4) == i % 4 ? 160 : 0)));
+    for (int p = 0; p < 64;
+         ++p) {  // rows, columns, a chequerboard or nothing, over a fixed pattern: flips keep classes
+      const int row = p / 8, column = p % 8;
+      const int bright[4] = {row % 2, column % 2, (row + column) % 2, 0};
+      pixels.push_back(static_cast<std::uint8_t>((i * 37 + p * 11) % 64 + 160 * bright[i % 4]));
+    }
   }
   write_idx(folder / "images", {64, 8, 8}, pixels);
   write_idx(folder / "labels", {64}, labels);
@@ -40,8 +43,8 @@ inline std::filesystem::path write_tiny_job(
       << "data: {train: " << set << "}\n"
       << "sources: {data: {set: train, batch: 32, augment: [flip(p=0.5), crop(pad=1), cutout(size=3 p=0.5)]}}\n"
       << "models:\n  student: {arch: " << student << "}\n"
-      << "  teacher: {arch: convnet(widths=16x16 depth=1 norm=group)}\n"
-      << "method: " << method << "\n"
+      << (method == "ce" ? "" : "  teacher: {arch: convnet(widths=16x16 depth=1 norm=group)}\n") << "method: " << method
+      << "\n"
       << "optim: {student: {sgd: {lr: .1, momentum: .9, nesterov: true}}}\n"
       << "run: {steps: 12, log_every: 4}\n"
       << "eval: {set: train, batch: 20, roles: {student: student}}\n"

@@ -48,7 +48,7 @@ std::vector<Tensor> gradients(ConvNet& m, const Tensor& x, std::int64_t size) {
 
 TEST_CASE("convnet: names, shapes and the expression that builds it") {
   ConvNet m = small(NormKind::group);
-  CHECK(m.arch() == "convnet(in=3 classes=4 widths=8x12 depth=2 norm=group act=relu dropout=0.3)");
+  CHECK(m.arch() == "convnet(in=3 classes=4 widths=8x12 depth=2 stem=0 norm=group act=relu dropout=0.3)");
   CHECK(parameters_of(m).front().name == "stages.0.blocks.0.conv.weight");
   CHECK(parameters_of(m)[1].name == "stages.0.blocks.0.norm.weight");
   CHECK_FALSE(parameters_of(m)[1].parameter->decays);
