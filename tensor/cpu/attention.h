@@ -55,6 +55,7 @@ struct RowBlock {
   std::int64_t ld;
   TileOperand<C> plain() const { return {data, ld, false}; }
   TileOperand<C> transposed() const { return {data, ld, true}; }
+  RowBlock from(std::int64_t row) const { return {data + row * ld, ld}; }
 };
 
 /// Rows [range) of t[b, h] (rank 4): in place where the dtype and strides allow it, else converted into `buffer`.

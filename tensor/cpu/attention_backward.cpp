@@ -121,21 +121,33 @@ class Backward {
       for (std::int64_t at = 0; at < shape_.queries; at += cpu::kQueryBlock) {
         const Range queries{at, std::min(shape_.queries, at + cpu::kQueryBlock)};
         const Range seen = shape_.visible(queries.begin, queries.end - 1);
-        if (seen.begin < keys.end && keys.begin < seen.end) tile(b, h, queries, keys, k, v, tiles);
+        const Range both{std::max(keys.begin, seen.begin), std::min(keys.end, seen.end)};
+        const std::int64_t skipped = both.begin - keys.begin;
+        if (both.size() > 0)
+          tile(b, h, queries,
+               {both, k.from(skipped), v.from(skipped), tiles.dk.data() + skipped * shape_.width,
+                tiles.dv.data() + skipped * shape_.value_width},
+               tiles);
       }
     store(dk_, b, kv, keys, tiles.dk.data(), shape_.width);
     store(dv_, b, kv, keys, tiles.dv.data(), shape_.value_width);
   }
 
-  void tile(std::int64_t b, std::int64_t h, Range queries, Range keys, const cpu::RowBlock<C>& k,
-            const cpu::RowBlock<C>& v, const Tiles& tiles) const {
-    const std::int64_t m = queries.size(), n = keys.size();
+  /// Keys of one tile with their values, and where their gradients are summed.
+  struct KeyRows {
+    Range range;
+    cpu::RowBlock<C> k, v;
+    C *dk, *dv;
+  };
+
+  void tile(std::int64_t b, std::int64_t h, Range queries, const KeyRows& keys, const Tiles& tiles) const {
+    const std::int64_t m = queries.size(), n = keys.range.size();
     const auto engine = cpu::kDefaultEngine;
     const auto q = cpu::load_block<T>(in_.q, b, h, queries, tiles.q.data());
     const auto cot = cpu::load_block<T>(in_.cot, b, h, queries, tiles.cot.data());
     C *const p = tiles.weights.data(), *const ds = tiles.slopes.data();
-    cpu::masked_scores(shape_, mask_, attrs_.scale, q, k, b, h, queries, keys, p);
-    cpu::tile_product(m, n, shape_.value_width, C(1), cot.plain(), v.transposed(), C(0), ds, n, engine);
+    cpu::masked_scores(shape_, mask_, attrs_.scale, q, keys.k, b, h, queries, keys.range, p);
+    cpu::tile_product(m, n, shape_.value_width, C(1), cot.plain(), keys.v.transposed(), C(0), ds, n, engine);
     const std::int64_t first = (b * shape_.heads + h) * shape_.queries + queries.begin;
     for (std::int64_t i = 0; i < m; ++i) {
       const C shift = cpu::finite_shift(in_.log_sums.data<C>()[first + i]), inner = inner_[first + i];
@@ -145,12 +157,11 @@ class Backward {
     }
     const C scale = static_cast<C>(attrs_.scale);
     const cpu::TileOperand<C> weights{p, n, true}, slopes{ds, n, false}, slopes_by_key{ds, n, true};
-    cpu::tile_product(n, shape_.value_width, m, C(1), weights, cot.plain(), C(1), tiles.dv.data(), shape_.value_width,
-                      engine);
-    cpu::tile_product(n, shape_.width, m, scale, slopes_by_key, q.plain(), C(1), tiles.dk.data(), shape_.width, engine);
+    cpu::tile_product(n, shape_.value_width, m, C(1), weights, cot.plain(), C(1), keys.dv, shape_.value_width, engine);
+    cpu::tile_product(n, shape_.width, m, scale, slopes_by_key, q.plain(), C(1), keys.dk, shape_.width, engine);
     std::int64_t ld;
     C* const dq = dq_.rows(b, h, queries.begin, ld);
-    cpu::tile_product(m, shape_.width, n, scale, slopes, k.plain(), C(1), dq, ld, engine);
+    cpu::tile_product(m, shape_.width, n, scale, slopes, keys.k.plain(), C(1), dq, ld, engine);
   }
 
   static void store(const Tensor& t, std::int64_t b, std::int64_t h, Range rows, const C* values, std::int64_t n) {

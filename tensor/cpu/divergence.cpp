@@ -18,9 +18,9 @@ struct MixtureLogs {
   MixtureLogs(C a, C b, C mix) {
     const bool above = b >= a;
     const C d = above ? b - a : a - b;
-    const C near = log1p_fast((above ? C(1) - mix : mix) * expm1_fast(-d)), far = d + near;
-    teacher = above ? near : far;
-    student = above ? far : near;
+    const C near = log1p_fast((above ? C(1) - mix : mix) * expm1_fast(-d));
+    teacher = near + (above ? C(0) : d);
+    student = near + (above ? d : C(0));
   }
 };
 
