@@ -108,21 +108,22 @@ struct DivergenceAttrs {
   DivergenceKind kind = DivergenceKind::kl_forward;
   double mix = 0.5;
   double student_temperature = 1, teacher_temperature = 1;
+};
 
-  /// triangle: which half is kept, and the factor of the diagonal.
-  struct TriangleAttrs {
-    bool upper = false;
-    double diagonal = 1;
-  };
+/// triangle: which half is kept, and the factor of the diagonal.
+struct TriangleAttrs {
+  bool upper = false;
+  double diagonal = 1;
+};
 
-  /// triangular_solve: which half of the matrix is read, and whether it is transposed.
-  struct TriangularSolveAttrs {
-    bool upper = false, transpose = false;
-  };
+/// triangular_solve: which half of the matrix is read, and whether it is transposed.
+struct TriangularSolveAttrs {
+  bool upper = false, transpose = false;
+};
 
-  /// divide_by_gaps: differences are taken of the values (1) or of their squares (2).
-  struct GapAttrs {
-    int power = 1;
-  };
+/// divide_by_gaps: differences are taken of the values (1) or of their squares (2).
+struct GapAttrs {
+  int power = 1;
+};
 
 }  // namespace retort

@@ -116,18 +116,30 @@ class Builder {
     if (model.has("init_from")) {
       const fs::path file = beside(file_, model.get<std::string>("init_from"));
       model.set("init_from", fs::absolute(file).string());  // a resolved job is read from another folder
-      const CheckpointReader reader(file);
-      const auto arch = reader.attribute("arch");
-      if (!arch || !std::holds_alternative<std::string>(*arch))
-        throw IoError("{}: has no attribute `arch`; hint: init_from takes a model written by Retort", file.string());
-      role.model = build_model(parse_call(std::get<std::string>(*arch), file.string()), sizes());
-      load_role(file, role);
+      const auto [arch, prefix] = saved_arch(file, model);
+      role.model = build_model(parse_call(arch, file.string()), sizes());
+      load_role(file, role, prefix);
     } else {
       role.model = build_model(parse_call(model.child("arch")), sizes());
       initialize(*role.model, Rng(setup().seed));
     }
     if (mode == "cached") cached_.push_back(role.name);
     finish(*role.model, role.compute);
+  }
+
+  /// The architecture in a checkpoint and the prefix of its tensors. A file of several roles needs `role:` in the
+  /// model.
+  static std::pair<std::string, std::string> saved_arch(const fs::path& file, Config& model) {
+    const CheckpointReader reader(file);
+    std::map<std::string, std::string> roles;
+    for (const auto& [name, value] : reader.attributes())
+      if (name.starts_with("arch.") && std::holds_alternative<std::string>(value))
+        roles.emplace(name.substr(5), std::get<std::string>(value));
+    if (roles.empty())
+      throw IoError("{}: names no architecture; hint: init_from takes a model.h5 written by Retort", file.string());
+    const std::string only = roles.size() == 1 ? roles.begin()->first : "";
+    const std::string role = only.empty() ? model.get<std::string>("role") : model.get<std::string>("role", only);
+    return {lookup(roles, Call{role, {}, file.string()}, "role"), role + "/"};
   }
 
   /// Masters in the job's dtype, 16-bit shadows where the role computes in 16 bits, on the job's device.

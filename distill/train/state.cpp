@@ -68,17 +68,9 @@ void refresh_shadows(Role& role) {
 }
 }  // namespace
 
-void save_role(const std::filesystem::path& file, Role& role) {
-  CheckpointWriter writer(file);
-  writer.attribute("format", "retort-model-1");
-  writer.attribute("arch", role.model->arch());
-  for (const Named& n : tensors_of(role)) add_tensor(writer, n.name, n.value);
-  writer.commit();
-}
-
-void load_role(const std::filesystem::path& file, Role& role) {
+void load_role(const std::filesystem::path& file, Role& role, const std::string& prefix) {
   const CheckpointReader reader(file);
-  load_tensors(reader, file.string(), "", tensors_of(role));
+  load_tensors(reader, file.string(), prefix, tensors_of(role));
   refresh_shadows(role);
 }
 

@@ -13,11 +13,9 @@ struct CheckpointInfo {
   double best_value = 0;
 };
 
-/// Writes a role's parameters and buffers with its architecture, loadable by `load_role` and by init_from.
-void save_role(const std::filesystem::path& file, Role& role);
-/// Fills the role from `file`, strictly: every tensor is there, with its shape and dtype, and no other. Throws IoError
-/// listing what is missing, unexpected or mismatched.
-void load_role(const std::filesystem::path& file, Role& role);
+/// Fills the role from the tensors of `file` whose names begin with `prefix` ("student/"), strictly: every tensor is
+/// there, with its shape and dtype, and no other. Throws IoError listing what is missing, unexpected or mismatched.
+void load_role(const std::filesystem::path& file, Role& role, const std::string& prefix);
 
 /// Writes a complete checkpoint into the empty folder `folder`: trained roles into model.h5 (names "ROLE/tensor"), the
 /// optimisers into state.h5, numbers and the identity of frozen roles (a CRC over their tensors) into manifest.json.
