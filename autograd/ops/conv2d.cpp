@@ -30,7 +30,8 @@ struct Conv2d : General<Conv2d> {
       throw ShapeError("conv2d: channels do not fit {} groups; got {} and weight {}", a.groups, x.str(), w.str());
     if (bias.defined() && !(bias.shape() == Shape{ws[0]}))
       throw ShapeError("conv2d: the bias must have {} elements; got {}", ws[0], bias.str());
-    const std::int64_t h = xs[2] + 2 * a.pad_h - a.dil_h * (ws[2] - 1) - 1, w_ = xs[3] + 2 * a.pad_w - a.dil_w * (ws[3] - 1) - 1;
+    const std::int64_t h = xs[2] + 2 * a.pad_h - a.dil_h * (ws[2] - 1) - 1,
+                       w_ = xs[3] + 2 * a.pad_w - a.dil_w * (ws[3] - 1) - 1;
     if (h < 0 || w_ < 0 || ws[2] < 1 || ws[3] < 1)
       throw ShapeError("conv2d: the kernel does not fit the padded image; got {} and weight {}", x.str(), w.str());
     const Shape out{xs[0], ws[0], h / a.stride_h + 1, w_ / a.stride_w + 1};

@@ -46,7 +46,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
   if (x.rank() == 2) return apply<LinearOp>(x, w, bias);
   if (x.rank() < 1) throw ShapeError("linear: the input needs at least one axis; got {}", x.str());
   Shape out = x.shape();
-  const Tensor y = apply<LinearOp>(reshape(x, {x.numel() / std::max<std::int64_t>(out.back(), 1), out.back()}), w, bias);
+  const Tensor y =
+      apply<LinearOp>(reshape(x, {x.numel() / std::max<std::int64_t>(out.back(), 1), out.back()}), w, bias);
   out[out.rank() - 1] = y.shape()[1];
   return reshape(y, out);
 }

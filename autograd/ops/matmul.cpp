@@ -21,8 +21,10 @@ struct Matmul : Bilinear<Matmul> {
     };
     if (a.rank() < 2 || b.rank() < 2) misfit();
     Shape batch_a = a.shape(), batch_b = b.shape();
-    const std::int64_t m = batch_a[a.rank() - (t.transpose_a ? 1 : 2)], ka = batch_a[a.rank() - (t.transpose_a ? 2 : 1)];
-    const std::int64_t kb = batch_b[b.rank() - (t.transpose_b ? 1 : 2)], n = batch_b[b.rank() - (t.transpose_b ? 2 : 1)];
+    const std::int64_t m = batch_a[a.rank() - (t.transpose_a ? 1 : 2)],
+                       ka = batch_a[a.rank() - (t.transpose_a ? 2 : 1)];
+    const std::int64_t kb = batch_b[b.rank() - (t.transpose_b ? 1 : 2)],
+                       n = batch_b[b.rank() - (t.transpose_b ? 2 : 1)];
     if (ka != kb) misfit();
     for (Shape* s : {&batch_a, &batch_b}) {
       s->erase(s->rank() - 1);

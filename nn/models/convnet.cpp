@@ -100,9 +100,9 @@ Tensor ConvNet::forward(const Tensor& x, Ctx& ctx) const {
 }
 
 std::string ConvNet::arch() const {
-  return fmt::format("convnet(in={} classes={} widths={} depth={} stem={} norm={} act={} dropout={})", config.in_channels,
-                     config.classes, widths_text(config.widths), config.depth, config.stem, name_of(config.norm),
-                     name_of(config.act), config.dropout);
+  return fmt::format("convnet(in={} classes={} widths={} depth={} stem={} norm={} act={} dropout={})",
+                     config.in_channels, config.classes, widths_text(config.widths), config.depth, config.stem,
+                     name_of(config.norm), name_of(config.act), config.dropout);
 }
 
 void ConvNet::visit(Visitor& v) {

@@ -86,7 +86,8 @@ TEST_CASE("trainer: phases run in order, updates when they are due") {
 
 TEST_CASE("trainer: the loss falls on separable data") {
   const test::TemporaryFolder folder;
-  Job job = tiny_job(write_tiny_job(folder.path(), "ce"), {"run.steps=60"});
+  const auto file = write_tiny_job(folder.path(), "ce", "", "convnet(widths=8x8 depth=1 norm=group)");
+  Job job = tiny_job(file, {"run.steps=120", "sources.data.augment=[]"});
   Trainer trainer(job.setup);
   const double first = trainer.advance()[0].second;
   double last = 0;

@@ -7,7 +7,8 @@ using namespace retort::testing;
 
 namespace {
 /// Calls f(image index, weight index, output index) for every product of the convolution, in row-major NCHW / OIHW.
-template <class F> void each_product(const Shape& x, const Shape& w, const Shape& y, const Conv2dAttrs& a, F&& f) {
+template <class F>
+void each_product(const Shape& x, const Shape& w, const Shape& y, const Conv2dAttrs& a, F&& f) {
   const std::int64_t og = w[0] / a.groups;
   for (std::int64_t n = 0; n < x[0]; ++n)
     for (std::int64_t o = 0; o < w[0]; ++o)
@@ -16,7 +17,8 @@ template <class F> void each_product(const Shape& x, const Shape& w, const Shape
           for (std::int64_t c = 0; c < w[1]; ++c)
             for (std::int64_t p = 0; p < w[2]; ++p)
               for (std::int64_t q = 0; q < w[3]; ++q) {
-                const std::int64_t h = i * a.stride_h + p * a.dil_h - a.pad_h, v = j * a.stride_w + q * a.dil_w - a.pad_w;
+                const std::int64_t h = i * a.stride_h + p * a.dil_h - a.pad_h,
+                                   v = j * a.stride_w + q * a.dil_w - a.pad_w;
                 if (h < 0 || v < 0 || h >= x[2] || v >= x[3]) continue;
                 const std::int64_t channel = o / og * w[1] + c;
                 f(static_cast<std::size_t>(((n * x[1] + channel) * x[2] + h) * x[3] + v),
@@ -59,7 +61,15 @@ OP_CASE(conv2d) {
                convolution({2, 5, 3, 3}, {7, 5, 1, 1}, true, {}),
                convolution({0, 2, 5, 5}, {3, 2, 3, 3}, true, {1, 1, 1, 1}),
                convolution({1, 1, 28, 28}, {8, 1, 5, 5}, true, {1, 2, 1, 1})};
-  c.errors = {{"conv2d: channels do not fit 1 groups", [] { conv2d(randn({1, 2, 4, 4}), randn({3, 3, 3, 3})); }},
-              {"conv2d: the kernel does not fit", [] { conv2d(randn({1, 2, 2, 2}), randn({3, 2, 3, 3})); }},
-              {"conv2d: stride", [] { conv2d(randn({1, 2, 4, 4}), randn({3, 2, 3, 3}), {}, {0, 0, 1, 1}); }}};
+  c.errors = {{"conv2d: channels do not fit 1 groups",
+               [] {
+                 conv2d(randn({1, 2, 4, 4}), randn({3, 3, 3, 3}));
+               }},
+              {"conv2d: the kernel does not fit",
+               [] {
+                 conv2d(randn({1, 2, 2, 2}), randn({3, 2, 3, 3}));
+               }},
+              {"conv2d: stride", [] {
+                 conv2d(randn({1, 2, 4, 4}), randn({3, 2, 3, 3}), {}, {0, 0, 1, 1});
+               }}};
 }

@@ -16,7 +16,8 @@ Tensor naive_product(const Tensor& a, const Tensor& b, bool ta, bool tb) {
     s->erase(s->rank() - 1);
   }
   const Shape batch = broadcast_shapes(ba, bb, "naive_product");
-  const std::int64_t m = a.shape()[ra - (ta ? 1 : 2)], k = a.shape()[ra - (ta ? 2 : 1)], n = b.shape()[rb - (tb ? 2 : 1)];
+  const std::int64_t m = a.shape()[ra - (ta ? 1 : 2)], k = a.shape()[ra - (ta ? 2 : 1)],
+                     n = b.shape()[rb - (tb ? 2 : 1)];
   const auto full = [&](const Tensor& t) {
     Shape s = batch;
     s.push_back(t.shape()[t.rank() - 2]);
@@ -50,13 +51,23 @@ Sample product(const Shape& a, const Shape& b, bool ta = false, bool tb = false)
 
 OP_CASE(matmul) {
   c.tolerance_f32 = 2e-6;
-  c.samples = {product({2, 3}, {3, 4}),          product({3, 2}, {3, 4}, true),        product({2, 3}, {4, 3}, false, true),
-               product({3, 2}, {4, 3}, true, true), product({5, 2, 3}, {3, 4}),        product({2, 1, 3, 2}, {3, 2, 5}),
-               product({0, 3}, {3, 4}),          product({2, 0}, {0, 4}),              product({3, 2, 7}, {3, 6, 7}, false, true),
+  c.samples = {product({2, 3}, {3, 4}),
+               product({3, 2}, {3, 4}, true),
+               product({2, 3}, {4, 3}, false, true),
+               product({3, 2}, {4, 3}, true, true),
+               product({5, 2, 3}, {3, 4}),
+               product({2, 1, 3, 2}, {3, 2, 5}),
+               product({0, 3}, {3, 4}),
+               product({2, 0}, {0, 4}),
+               product({3, 2, 7}, {3, 6, 7}, false, true),
                product({70, 65}, {65, 33})};
   c.errors = {{"matmul: inner extents differ; got f64[2, 3] on cpu and f64[4, 3] on cpu",
-               [] { matmul(randn({2, 3}), randn({4, 3})); }},
-              {"matmul: shapes do not broadcast", [] { matmul(randn({2, 2, 3}), randn({3, 3, 4})); }}};
+               [] {
+                 matmul(randn({2, 3}), randn({4, 3}));
+               }},
+              {"matmul: shapes do not broadcast", [] {
+                 matmul(randn({2, 2, 3}), randn({3, 3, 4}));
+               }}};
 }
 
 OP_CASE(linear) {
@@ -66,7 +77,8 @@ OP_CASE(linear) {
   c.naive = [](In in) {
     const Tensor flat = in[0].rank() == 2 ? in[0] : reshape(in[0], {in[0].numel() / in[0].size(-1), in[0].size(-1)});
     auto v = naive_product(flat, in[1], false, true).values();
-    const auto bias = in[2].defined() ? in[2].values() : std::vector<double>(static_cast<std::size_t>(in[1].size(0)), 0.0);
+    const auto bias =
+        in[2].defined() ? in[2].values() : std::vector<double>(static_cast<std::size_t>(in[1].size(0)), 0.0);
     for (std::size_t i = 0; i < v.size(); ++i) v[i] += bias[i % bias.size()];
     Shape shape = in[0].shape();
     shape[shape.rank() - 1] = in[1].size(0);
@@ -76,6 +88,11 @@ OP_CASE(linear) {
                {{randn({3, 4}), randn({5, 4}), Tensor()}},
                {{randn({2, 3, 7}), randn({4, 7}), randn({4})}},
                {{randn({0, 4}), randn({5, 4}), randn({5})}}};
-  c.errors = {{"linear: input and weight differ in width", [] { linear(randn({2, 3}), randn({4, 5})); }},
-              {"linear: the bias must have 4 elements", [] { linear(randn({2, 3}), randn({4, 3}), randn({3})); }}};
+  c.errors = {{"linear: input and weight differ in width",
+               [] {
+                 linear(randn({2, 3}), randn({4, 5}));
+               }},
+              {"linear: the bias must have 4 elements", [] {
+                 linear(randn({2, 3}), randn({4, 3}), randn({3}));
+               }}};
 }
