@@ -224,7 +224,10 @@ const Op& op_of() {
     }
     if constexpr (requires { R::broadcasts; }) o->broadcasts = R::broadcasts;
     if constexpr (requires { R::infer; }) o->infer = [](InferCall& c) { R::infer(c); };
-    if constexpr (requires { R::view; }) o->view = [](const Tensor& t, const AttrBox& a) { return R::view(t, a); };
+    if constexpr (requires { R::view; })
+      o->view = [](const Tensor& t, const AttrBox& a, std::span<Tensor> out) { out[0] = R::view(t, a); };
+    if constexpr (requires { R::views; })
+      o->view = [](const Tensor& t, const AttrBox& a, std::span<Tensor> out) { R::views(t, a, out); };
     if constexpr (R::kind != Kind::none) {
       o->vjp = [](VjpCall& c) { R::vjp(c); };
       o->jvp = [](JvpCall& c) { R::jvp(c); };

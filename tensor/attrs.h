@@ -1,6 +1,7 @@
 // tensor/attrs.h -- the non-tensor arguments that kernels read, one struct per op family.
 #pragma once
 #include <cstdint>
+#include <vector>
 
 #include "tensor/dtype.h"
 #include "tensor/rng.h"
@@ -26,6 +27,11 @@ struct SliceAttrs {
   Dims begin, step;
   Shape shape;
   double value = 0;
+};
+
+struct SplitAttrs {
+  int axis = 0;
+  std::vector<std::int64_t> sizes;
 };
 
 /// Reading or adding by index along an axis; `extent` is the axis that the adjoints restore.

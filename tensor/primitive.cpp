@@ -59,12 +59,12 @@ void dispatch(const Primitive& op, std::span<const Tensor> in, const AttrBox& at
   DispatchObserver* const observer = observer_of_thread;
   if (observer) observer->before(op, in);
   if (op.view) {
-    out[0] = op.view(in[0], attrs);
+    op.view(in[0], attrs, out);
   } else {
     InferCall infer(op.name, in, attrs);
     op.infer(infer);
-    if (infer.outputs.size() != out.size())
-      throw InternalError("{}: infers {} outputs where {} are expected", op.name, infer.outputs.size(), out.size());
+    if (infer.count != out.size())
+      throw InternalError("{}: infers {} outputs where {} are expected", op.name, infer.count, out.size());
     for (std::size_t i = 0; i < out.size(); ++i) {
       const auto& o = infer.outputs[i];
       out[i] = Tensor::empty(o.shape, o.dtype, device, &o.strides);

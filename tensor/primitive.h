@@ -1,5 +1,6 @@
 // tensor/primitive.h -- the op table, (op, device) -> kernel, and dispatch: the one door to every kernel.
 #pragma once
+#include <array>
 #include <atomic>
 #include <memory>
 #include <span>
@@ -44,6 +45,9 @@ struct KernelCall {
 };
 using Kernel = void (*)(const KernelCall&);
 
+/// Results of one kernel call at most; ops with more are views or composites.
+inline constexpr std::size_t kMaxOutputs = 8;
+
 /// What a shape function sees and fills: one `output` per result, in order.
 class InferCall {
  public:
@@ -58,16 +62,20 @@ class InferCall {
   std::span<const Tensor> in;
   const AttrBox& attrs;
 
-  void output(const Shape& shape, DType dtype) { outputs.push_back({shape, dtype, contiguous_strides(shape)}); }
-  void output(const Shape& shape, DType dtype, const Strides& strides) { outputs.push_back({shape, dtype, strides}); }
+  void output(const Shape& shape, DType dtype) { output(shape, dtype, contiguous_strides(shape)); }
+  void output(const Shape& shape, DType dtype, const Strides& strides) {
+    if (count == kMaxOutputs) throw InternalError("{}: more than {} outputs", name, kMaxOutputs);
+    outputs[count++] = {shape, dtype, strides};
+  }
   void scratch(std::int64_t bytes) { scratch_bytes += bytes; }
 
-  std::vector<Output> outputs;
+  std::array<Output, kMaxOutputs> outputs;  ///< the first `count`; inline, as most ops are small
+  std::size_t count = 0;
   std::int64_t scratch_bytes = 0;
 };
 using InferFn = void (*)(InferCall&);
-/// Metadata-only ops: the result shares the input's storage.
-using ViewFn = Tensor (*)(const Tensor& in, const AttrBox& attrs);
+/// Metadata-only ops: the results share the input's storage.
+using ViewFn = void (*)(const Tensor& in, const AttrBox& attrs, std::span<Tensor> out);
 
 /// An op as the tensor room sees it: a name, a shape function (or a view) and kernels by device.
 struct Primitive {

@@ -48,27 +48,4 @@ Tensor select(const Tensor& x, int axis, std::int64_t index) {
   return squeeze(slice(x, a, i, i + 1), a);
 }
 
-std::vector<Tensor> split(const Tensor& x, std::span<const std::int64_t> sizes, int axis) {
-  const int a = normalize_axis(axis, x.rank(), "split");
-  std::int64_t total = 0;
-  for (const std::int64_t size : sizes) total += size;
-  if (total != x.shape()[a])
-    throw ShapeError("split: the pieces have {} elements along axis {}; got {}", total, a, x.str());
-  std::vector<Tensor> pieces;
-  std::int64_t at = 0;
-  for (const std::int64_t size : sizes) {
-    pieces.push_back(slice(x, a, at, at + size));
-    at += size;
-  }
-  return pieces;
-}
-
-std::vector<Tensor> chunk(const Tensor& x, int pieces, int axis) {
-  const int a = normalize_axis(axis, x.rank(), "chunk");
-  if (pieces < 1 || x.shape()[a] % pieces != 0)
-    throw ShapeError("chunk: axis {} does not divide into {} pieces; got {}", a, pieces, x.str());
-  const std::vector<std::int64_t> sizes(static_cast<std::size_t>(pieces), x.shape()[a] / pieces);
-  return split(x, sizes, a);
-}
-
 }  // namespace retort

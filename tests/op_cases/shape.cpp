@@ -165,7 +165,6 @@ OP_CASE(slice) {
 }
 
 OP_CASE(split) {
-  c.covers = {"slice"};
   c.order = 2;
   c.samples = {{{randn({2, 5})},
                 [](In in) {
