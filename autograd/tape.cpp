@@ -1,5 +1,6 @@
 #include "autograd/tape.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "autograd/ops/arithmetic.h"
@@ -13,14 +14,14 @@ class TapeLevel final : public Level {
  public:
   struct Saved {
     Tensor value;
-    std::uint32_t version = 0;
-    std::string_view writer;
+    std::uint32_t version = 0;  ///< of the value's storage when it was saved
   };
   struct Node {
     const Op* op;  ///< null for a leaf
     AttrBox attrs;
-    std::int32_t first_edge, first_slot, first_saved;
-    std::int32_t inputs;  ///< for a leaf: its number
+    std::int32_t first_edge, first_slot;
+    std::int32_t first_saved;  ///< -1: nothing was saved
+    std::int32_t inputs;       ///< for a leaf: its number
     std::int32_t outputs;
     bool released = false;
   };
@@ -59,9 +60,9 @@ class TapeLevel final : public Level {
   }
   void save(const Tensor& value) {
     if (value.defined() && value.storage())
-      saved_.push_back({value, value.storage()->version(), value.storage()->writer()});
+      saved_.push_back({value, value.storage()->version()});
     else
-      saved_.push_back({value, 0, {}});
+      saved_.push_back({value, 0});
   }
   void check_unwritten(const Node& node, const Saved& s) const {
     if (s.value.defined() && s.value.storage() && s.value.storage()->version() != s.version)
@@ -150,6 +151,11 @@ void TapeLevel::record(const Op& op, std::span<const Tensor> in, std::span<const
     const bool differentiable = i < visible && results[at].defined() && is_float(results[at].dtype());
     out[at] = differentiable ? lift(results[at], node.first_slot + i) : results[at];
   }
+  const auto first = saved_.begin() + node.first_saved;
+  if (std::none_of(first, saved_.end(), [](const Saved& s) { return s.value.defined(); })) {
+    saved_.erase(first, saved_.end());
+    node.first_saved = -1;
+  }
   nodes_.push_back(std::move(node));
 }
 
@@ -236,7 +242,7 @@ void TapeLevel::backward(std::span<const Tensor> outputs, std::span<const Tensor
     if (record == Record::release && !node.released) {
       node.released = true;
       node.attrs = {};
-      for (std::int32_t i = 0; i < node.inputs + node.outputs; ++i)
+      for (std::int32_t i = 0; node.first_saved >= 0 && i < node.inputs + node.outputs; ++i)
         saved_[static_cast<std::size_t>(node.first_saved + i)] = {};
     }
     for (const int leaf : p.done_after[n]) sink.done(leaf);
@@ -258,7 +264,7 @@ void TapeLevel::pull(Node& node, std::vector<Tensor>& cot, GradSink& sink, Recor
     c = {};
   }
   if (!any) return;
-  for (std::size_t i = 0; i < values.size(); ++i) {
+  for (std::size_t i = 0; node.first_saved >= 0 && i < values.size(); ++i) {
     Saved& s = saved_[static_cast<std::size_t>(node.first_saved) + i];
     check_unwritten(node, s);
     values[i] = record == Record::release ? std::move(s.value) : s.value;

@@ -39,7 +39,7 @@ RETORT_UNARY_FUNCTOR(Cos, cos_fast(x));
 RETORT_UNARY_FUNCTOR(Tanh, tanh_fast(x));
 RETORT_UNARY_FUNCTOR(Sigmoid, sigmoid_fast(x));
 RETORT_UNARY_FUNCTOR(Erf, erf_fast(x));
-RETORT_UNARY_FUNCTOR(Relu, x > T(0) ? x : T(0));
+RETORT_UNARY_FUNCTOR(Relu, x < T(0) ? T(0) : x);  ///< keeps NaN
 RETORT_UNARY_FUNCTOR(Silu, x* sigmoid_fast(x));
 RETORT_UNARY_FUNCTOR(Softplus, (x > T(0) ? x : T(0)) + log1p_fast(exp_fast(x < T(0) ? x : -x)));
 /// x Phi(x), the exact (erf) form.
@@ -47,6 +47,24 @@ RETORT_UNARY_FUNCTOR(Gelu, x* T(0.5) * (T(1) + erf_fast(x * T(0.7071067811865475
 /// 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the form of GPT-2.
 RETORT_UNARY_FUNCTOR(GeluTanh,
                      x* T(0.5) * (T(1) + tanh_fast(T(0.79788456080286535588) * (x + T(0.044715) * x * x * x))));
+/// First derivatives, so that a backward pass reads memory once: Phi(x) + x phi(x), s (1 + x (1 - s)) and the like.
+RETORT_UNARY_FUNCTOR(GeluSlope, T(0.5) * (T(1) + erf_fast(x * T(0.70710678118654752440))) +
+                                    x * T(0.39894228040143267794) * exp_fast(T(-0.5) * x * x));
+struct SiluSlope {
+  template <class T>
+  RETORT_HD T operator()(T x) const {
+    const T s = sigmoid_fast(x);
+    return s * (T(1) + x * (T(1) - s));
+  }
+};
+struct GeluTanhSlope {
+  template <class T>
+  RETORT_HD T operator()(T x) const {
+    const T scale = T(0.79788456080286535588), cubic = T(0.044715), x2 = x * x;
+    const T t = tanh_fast(scale * x * (T(1) + cubic * x2));
+    return T(0.5) * (T(1) + t + x * (T(1) - t * t) * scale * (T(1) + T(3) * cubic * x2));
+  }
+};
 RETORT_UNARY_FUNCTOR(Floor, std::floor(x));
 RETORT_UNARY_FUNCTOR(Round, std::nearbyint(x));
 
@@ -55,8 +73,9 @@ RETORT_BINARY_FUNCTOR(Sub, x - y);
 RETORT_BINARY_FUNCTOR(Mul, x* y);
 RETORT_BINARY_FUNCTOR(Div, x / y);
 RETORT_BINARY_FUNCTOR(Pow, pow_fast(x, y));
-RETORT_BINARY_FUNCTOR(Maximum, x != x || x > y ? x : y);  ///< NaN when either is
-RETORT_BINARY_FUNCTOR(Minimum, x != x || x < y ? x : y);
+/// NaN when either is. Two selections, not `||`, whose branch would keep loops scalar.
+RETORT_BINARY_FUNCTOR(Maximum, x != x ? x : (x > y ? x : y));
+RETORT_BINARY_FUNCTOR(Minimum, x != x ? x : (x < y ? x : y));
 
 RETORT_BINARY_FUNCTOR(Equal, x == y);
 RETORT_BINARY_FUNCTOR(NotEqual, x != y);

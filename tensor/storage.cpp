@@ -30,13 +30,54 @@ Ref<MemoryAccount>& thread_account() {
   return account;
 }
 
+/// Blocks of at most kLargest bytes that this thread freed, kept for its next small tensors: the system's aligned
+/// allocation costs more than a small op does.
+class TinyBlocks {
+ public:
+  static constexpr std::int64_t kLargest = 1024;
+
+  /// Null when there is none of this size (a multiple of 64).
+  static std::byte* take(std::int64_t bytes) {
+    const auto c = static_cast<std::size_t>(bytes / 64 - 1);
+    return count[c] > 0 ? kept[c][--count[c]] : nullptr;
+  }
+  /// False when enough are kept, or the thread is ending.
+  static bool keep(std::byte* p, std::int64_t bytes) {
+    const auto c = static_cast<std::size_t>(bytes / 64 - 1);
+    if (closed || count[c] == kKeep) return false;
+    thread_local const AtThreadEnd at_end;
+    kept[c][count[c]++] = p;
+    return true;
+  }
+
+ private:
+  static constexpr std::uint32_t kKeep = 64;
+  struct AtThreadEnd {
+    ~AtThreadEnd() {
+      closed = true;
+      for (std::size_t c = 0; c < count.size(); ++c)
+        while (count[c] > 0) std::free(kept[c][--count[c]]);
+    }
+  };
+  // Without constructors or destructors: tensors may be freed after everything else of a thread is gone.
+  static constinit thread_local std::array<std::array<std::byte*, kKeep>, kLargest / 64> kept;
+  static constinit thread_local std::array<std::uint32_t, kLargest / 64> count;
+  static constinit thread_local bool closed;
+};
+constinit thread_local std::array<std::array<std::byte*, TinyBlocks::kKeep>, TinyBlocks::kLargest / 64>
+    TinyBlocks::kept{};
+constinit thread_local std::array<std::uint32_t, TinyBlocks::kLargest / 64> TinyBlocks::count{};
+constinit thread_local bool TinyBlocks::closed = false;
+
 /// Host blocks above kSmall are kept in size classes (eight per power of two) and reused: returning them to the system
-/// costs a page fault per 4 KiB at the next use. Small blocks go to malloc, which is as good at them.
+/// costs a page fault per 4 KiB at the next use. Smaller ones go to malloc, the smallest through TinyBlocks.
 class HostPool {
  public:
   static constexpr std::int64_t kSmall = 16 * 1024, kKeep = std::int64_t{2} << 30;
 
   std::byte* allocate(std::int64_t bytes) {
+    if (bytes <= TinyBlocks::kLargest)
+      if (std::byte* p = TinyBlocks::take(bytes)) return p;
     if (bytes <= kSmall) return from_system(bytes);
     const auto [index, size] = size_class(bytes);
     {
@@ -54,6 +95,7 @@ class HostPool {
     return from_system(size);
   }
   void release(std::byte* p, std::int64_t bytes) {
+    if (bytes <= TinyBlocks::kLargest && TinyBlocks::keep(p, bytes)) return;
     if (bytes > kSmall) {
       const auto [index, size] = size_class(bytes);
       const std::lock_guard lock(mutex_);

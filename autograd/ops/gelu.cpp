@@ -8,13 +8,19 @@
 namespace retort {
 
 namespace {
+/// phi(x) (2 - x^2) is its derivative.
+struct GeluSlope : Elementwise<GeluSlope> {
+  static constexpr std::string_view name = "gelu_slope";
+  static Tensor derivative(const Tensor& x) {
+    const Tensor x2 = square(x);
+    return mul(exp(x2 * -0.5) * (std::numbers::inv_sqrtpi / std::numbers::sqrt2), 2.0 - x2);
+  }
+};
+REGISTER_OP(GeluSlope);
+
 struct Gelu : Elementwise<Gelu> {
   static constexpr std::string_view name = "gelu";
-  static Tensor derivative(const Tensor& x) {
-    const Tensor cdf = erf(x * (1.0 / std::numbers::sqrt2)) * 0.5 + 0.5;
-    const Tensor pdf = exp(square(x) * -0.5) * (std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-    return add(cdf, mul(x, pdf));
-  }
+  static Tensor derivative(const Tensor& x) { return apply<GeluSlope>(x); }
 };
 REGISTER_OP(Gelu);
 }  // namespace

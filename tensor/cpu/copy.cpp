@@ -1,6 +1,7 @@
 #include "tensor/cpu/copy.h"
 
 #include <algorithm>
+#include <array>
 
 #include "tensor/cpu/loops.h"
 
@@ -17,10 +18,11 @@ int crossed_axis(const LoopNest<2>& nest) {
   return -1;
 }
 
-/// Tiles of kTile x kTile elements: a cache line that is read serves all the rows of its tile.
+/// By tiles as wide as a cache line, turned in a buffer: every line is read and written whole, once, even where strides
+/// are powers of two and lines crowd in one set of the cache.
 template <class T>
 void copy_crossed(const LoopNest<2>& nest, std::size_t crossed, const T* from, T* to) {
-  constexpr std::int64_t kTile = 32;
+  constexpr std::int64_t kTile = sizeof(T) == 1 ? 32 : 64 / static_cast<std::int64_t>(sizeof(T));
   const auto last = static_cast<std::size_t>(nest.rank - 1);
   const std::int64_t rows = nest.extent[crossed], columns = nest.extent[last];
   const std::int64_t to_step = nest.stride[0][crossed], from_step = nest.stride[1][last];
@@ -33,19 +35,21 @@ void copy_crossed(const LoopNest<2>& nest, std::size_t crossed, const T* from, T
   outer.extent[last] = 1;
   std::int64_t inner_bands = 1;  // how many positions of the nest share a band number
   for (std::size_t a = crossed + 1; a < last; ++a) inner_bands *= nest.extent[a];
+  const auto turn_band = [&](const T* a, T* o, std::int64_t height) {
+    alignas(64) std::array<T, kTile * kTile> tile;
+    for (std::int64_t c = 0; c < columns; c += kTile, a += kTile * from_step, o += kTile) {
+      const std::int64_t width = std::min(kTile, columns - c);
+      for (std::int64_t k = 0; k < width; ++k)
+        for (std::int64_t r = 0; r < height; ++r) tile[static_cast<std::size_t>(r * kTile + k)] = a[k * from_step + r];
+      for (std::int64_t r = 0; r < height; ++r) std::copy_n(tile.data() + r * kTile, width, o + r * to_step);
+    }
+  };
   parallel_for(outer.rows(), std::max<std::int64_t>(1, kGrain / (kTile * columns)),
                [&](std::int64_t begin, std::int64_t end) {
                  std::int64_t job = begin;
                  for_each_row(outer, begin, end, [&](std::int64_t, const auto& at, const auto&) {
                    const std::int64_t band = job++ / inner_bands % bands;
-                   const std::int64_t height = std::min(kTile, rows - band * kTile);
-                   for (std::int64_t c = 0; c < columns; c += kTile) {
-                     const std::int64_t width = std::min(kTile, columns - c);
-                     const T* a = from + at[1] + c * from_step;
-                     T* o = to + at[0] + c;
-                     for (std::int64_t r = 0; r < height; ++r)
-                       for (std::int64_t k = 0; k < width; ++k) o[r * to_step + k] = a[r + k * from_step];
-                   }
+                   turn_band(from + at[1], to + at[0], std::min(kTile, rows - band * kTile));
                  });
                });
 }

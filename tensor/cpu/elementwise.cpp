@@ -75,6 +75,9 @@ bool register_all() {
   add("softplus", unary_float<e::Softplus>);
   add("gelu", unary_float<e::Gelu>);
   add("gelu_tanh", unary_float<e::GeluTanh>);
+  add("gelu_slope", unary_float<e::GeluSlope>);
+  add("silu_slope", unary_float<e::SiluSlope>);
+  add("gelu_tanh_slope", unary_float<e::GeluTanhSlope>);
   add("floor", unary_float<e::Floor>);
   add("round", unary_float<e::Round>);
   add("add", binary_number<e::Add>);

@@ -66,8 +66,11 @@ typename F::Acc fold_run(const F& f, const T* p, std::int64_t n, std::int64_t st
   lane.fill(f.identity());
   std::int64_t i = 0;
   if (stride == 1)
-    for (; i + 16 <= n; i += 16)
-      for (std::size_t k = 0; k < 16; ++k) lane[k] = f.join(lane[k], f.of(p[i + static_cast<std::int64_t>(k)]));
+    for (; i + 16 <= n; i += 16) {
+      const T* q = p + i;
+#pragma omp simd
+      for (std::size_t k = 0; k < 16; ++k) lane[k] = f.join(lane[k], f.of(q[k]));
+    }
   else
     for (; i + 16 <= n; i += 16)
       for (std::size_t k = 0; k < 16; ++k)

@@ -42,11 +42,31 @@ void map_blocks_of(std::span<const MapOperand> in, const Tensor& out, const Acce
     }
   });
 }
+
+/// Row-major operands of one shape that need no conversion: the common case of small ops, for which a nest costs more
+/// than the work.
+bool side_by_side(std::span<const MapOperand> in, const Tensor& out, const Access& out_access) {
+  if (!out_access.direct || !out.layout().contiguous()) return false;
+  for (const MapOperand& operand : in)
+    if (!operand.access->direct || !(operand.tensor->shape() == out.shape()) ||
+        !(operand.tensor->strides() == out.strides()))
+      return false;
+  return true;
+}
 }  // namespace
 
 void map_blocks(std::span<const MapOperand> in, const Tensor& out, const Access& out_access, Block block,
                 const void* f) {
-  if (out.numel() == 0) return;
+  const std::int64_t n = out.numel();
+  if (n == 0) return;
+  if (side_by_side(in, out, out_access)) {
+    parallel_for(n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+      std::array<const void*, 3> source{};
+      for (std::size_t k = 0; k < in.size(); ++k) source[k] = in[k].tensor->raw() + begin * in[k].access->size;
+      block(end - begin, source.data(), out.raw() + begin * out_access.size, f);
+    });
+    return;
+  }
   switch (in.size()) {
     case 1:
       return map_blocks_of<1>(in, out, out_access, block, f);

@@ -48,15 +48,24 @@ struct LogicalOf {
   Acc finish(Acc v) const { return v; }
 };
 
-/// sum e^(x - shift)
+/// sum e^(x - shift) from one kept position on. Exponentials go through a buffer, as lanes would keep them scalar.
 template <class T>
-struct ExpSumOf {
-  using Acc = compute_t<T>;
-  Acc shift;
-  Acc identity() const { return Acc(0); }
-  Acc of(T v) const { return exp_fast(static_cast<Acc>(v) - shift); }
-  Acc join(Acc a, Acc b) const { return a + b; }
-};
+compute_t<T> exp_sum_at(const T* p, compute_t<T> shift, const cpu::FoldPlan& plan) {
+  using C = compute_t<T>;
+  constexpr std::int64_t kChunk = 512;
+  alignas(64) std::array<C, kChunk> e;
+  C total = 0;
+  for_each_offset(plan.outer, [&](std::int64_t o) {
+    for (std::int64_t i = 0; i < plan.run; i += kChunk) {
+      const std::int64_t n = std::min(kChunk, plan.run - i);
+      const T* x = p + o + i * plan.step;
+      for (std::int64_t k = 0; k < n; ++k)
+        e[static_cast<std::size_t>(k)] = exp_fast(static_cast<C>(x[k * plan.step]) - shift);
+      total += cpu::fold_run(SumOf<C>{C(1)}, e.data(), n, 1);
+    }
+  });
+  return total;
+}
 
 std::uint32_t axes_of(const KernelCall& call) { return call.attrs.as<ReduceAttrs>().axes; }
 
@@ -68,7 +77,26 @@ void extreme(const KernelCall& call) {
   });
 }
 
-/// Two passes: the extreme, whose loop vectorises, then the first position that holds it.
+/// The first of n elements that equals `value` or is NaN; n when none does. Whole blocks are tested before their
+/// elements are.
+template <class C, class T>
+std::int64_t first_hit(const T* p, std::int64_t n, std::int64_t stride, C value) {
+  constexpr std::int64_t kBlock = 64;
+  const auto hit = [&](std::int64_t i) {
+    const C v = static_cast<C>(p[i * stride]);
+    return int(v == value) | int(v != v);
+  };
+  std::int64_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    int any = 0;
+    for (std::int64_t k = 0; k < kBlock; ++k) any |= hit(i + k);
+    if (any) break;
+  }
+  while (i < n && !hit(i)) ++i;
+  return i;
+}
+
+/// Two passes whose loops vectorise: the extreme, then the first position that holds it.
 template <bool largest>
 void index_of_extreme(const KernelCall& call) {
   const Tensor &x = call.in[0], &y = call.out[0];
@@ -79,12 +107,7 @@ void index_of_extreme(const KernelCall& call) {
     const T* px = x.data<T>();
     cpu::for_each_kept(plan, [&](std::int64_t i, std::int64_t o) {
       const auto best = cpu::fold_at(Fold{}, px + o, plan);
-      std::int64_t at = 0;
-      for (; at + 1 < plan.run; ++at) {
-        const auto v = static_cast<typename Fold::Acc>(px[o + at * plan.step]);
-        if (v == best || v != v) break;
-      }
-      out[i] = at;
+      out[i] = first_hit(px + o, plan.run, plan.step, best);
     });
   });
 }
@@ -115,8 +138,7 @@ RETORT_CPU_KERNEL(logsumexp) {
     cpu::for_each_kept(plan, [&](std::int64_t i, std::int64_t o) {
       const auto top = cpu::fold_at(ExtremeOf<T, true>{}, px + o, plan);
       // An infinite or NaN maximum is the result; subtracting it would give NaN.
-      py[i] = std::isfinite(top) ? static_cast<T>(top + log_fast(cpu::fold_at(ExpSumOf<T>{top}, px + o, plan)))
-                                 : static_cast<T>(top);
+      py[i] = std::isfinite(top) ? static_cast<T>(top + log_fast(exp_sum_at(px + o, top, plan))) : static_cast<T>(top);
     });
   });
 }

@@ -6,6 +6,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
+#include "autograd/ops/shape.h"
 #include "autograd/tape.h"
 
 using namespace retort;
@@ -89,4 +90,42 @@ TEST_CASE("special values: activations saturate without overflow") {
       }
     }
   }
+}
+
+TEST_CASE("special values: NaN stays visible") {
+  const std::vector<double> v = {1, NAN, 3};
+  const Tensor x = Tensor::from(v, {3}, DType::f32);
+  CHECK(std::isnan(relu(x).values()[1]));
+  CHECK(std::isnan(clamp(x, 0, 1).values()[1]));
+  CHECK(std::isnan(max(x).item()));
+  CHECK(std::isnan(min(x).item()));
+  CHECK(std::isnan(logsumexp(x).item()));
+  CHECK(argmax(x, 0).item() == 1);
+  CHECK(argmin(x, 0).item() == 1);
+}
+
+TEST_CASE("special values: ties share the gradient of an extreme") {
+  Tape tape;
+  const Tensor x = tape.watch(Tensor::from(std::vector<double>{5, 2, 5, 1}, {2, 2}, DType::f64));
+  const Tensor g = tape.gradients(max(x), std::span(&x, 1), Record::keep)[0];
+  CHECK(g.values() == std::vector<double>{0.5, 0, 0.5, 0});
+  const Tensor h = tape.gradients(sum(min(x, {1})), std::span(&x, 1))[0];
+  CHECK(h.values() == std::vector<double>{0, 1, 0, 1});
+}
+
+TEST_CASE("special values: logsumexp of infinities") {
+  const Tensor x =
+      Tensor::from(std::vector<double>{-INFINITY, -INFINITY, -INFINITY, 2, INFINITY, 1}, {3, 2}, DType::f64);
+  CHECK(logsumexp(x, {1}).values() == std::vector<double>{-INFINITY, 2, INFINITY});
+  Tape tape;
+  const Tensor rows = tape.watch(slice(x, 0, 0, 2));
+  const Tensor g = tape.gradients(sum(logsumexp(rows, {1})), std::span(&rows, 1))[0];
+  CHECK(g.values() == std::vector<double>{0, 0, 0, 1});
+}
+
+TEST_CASE("special values: padding, joining and reversing keep images channels last") {
+  const Tensor image = channels_last(Tensor::zeros({2, 3, 4, 5}));
+  CHECK(pad(image, {0, 0, 1, 1}, {0, 0, 1, 1}).layout().channels_last());
+  CHECK(concat(std::vector<Tensor>{image, image}, 1).layout().channels_last());
+  CHECK(flip(image, {3}).layout().channels_last());
 }

@@ -65,6 +65,7 @@ OP_CASE(sigmoid) {
 }
 OP_CASE(erf) { smooth(c, erf, std::erf, -2, 2); }
 OP_CASE(silu) {
+  c.covers = {"silu", "silu_slope"};
   smooth(
       c, silu, [](double x) { return x / (1 + std::exp(-x)); }, -4, 4);
 }
@@ -73,10 +74,12 @@ OP_CASE(softplus) {
       c, softplus, [](double x) { return std::log(1 + std::exp(x)); }, -4, 4);
 }
 OP_CASE(gelu) {
+  c.covers = {"gelu", "gelu_slope"};
   smooth(
       c, gelu, [](double x) { return x * 0.5 * std::erfc(-x / std::numbers::sqrt2); }, -3, 3);
 }
 OP_CASE(gelu_tanh) {
+  c.covers = {"gelu_tanh", "gelu_tanh_slope"};
   smooth(
       c, gelu_tanh,
       [](double x) {
