@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "retort_paths.h"
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -48,11 +50,11 @@ std::vector<std::string> captures(const std::string& text, const std::regex& pat
   return found;
 }
 
-/// Includes of our own headers, as written; the generated retort_config.h stands outside the rooms.
+/// Includes of our own headers, as written; the generated headers stand outside the rooms.
 std::vector<std::string> own_includes(const fs::path& file) {
   static const std::regex pattern("#include \"([^\"]+)\"");
   auto found = captures(contents(file), pattern);
-  std::erase(found, "retort_config.h");
+  for (const char* generated : {"retort_config.h", "retort_paths.h"}) std::erase(found, generated);
   return found;
 }
 }  // namespace

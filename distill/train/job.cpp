@@ -8,7 +8,7 @@
 #include "distill/train/state.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
-#include "retort_config.h"
+#include "retort_paths.h"
 #include "tensor/write.h"
 
 namespace retort {

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "io/file.h"
-#include "retort_config.h"
+#include "retort_paths.h"
 #include "tests/distill/tiny_job.h"
 
 using namespace retort;
