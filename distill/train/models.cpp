@@ -15,7 +15,7 @@ std::unique_ptr<Model> build_convnet(CallArgs& args, const ModelSizes& sizes) {
   ConvNetConfig c;
   c.in_channels = args.integer("in", sizes.channels, {.min = 1});
   c.classes = args.integer("classes", sizes.classes, {.min = 1});
-  c.widths = widths_from_text(args.word("widths"));
+  c.widths = widths_from_text(args.call("widths").str());
   c.depth = static_cast<int>(args.integer("depth", c.depth, {.min = 1, .max = 100}));
   c.stem = static_cast<int>(args.integer("stem", c.stem, {.min = 0, .max = 100}));
   c.norm = norm_from_name(args.word("norm", std::string(name_of(c.norm))));
@@ -28,7 +28,7 @@ std::unique_ptr<Model> build_mlp(CallArgs& args, const ModelSizes& sizes) {
   MlpConfig c;
   c.in = args.integer("in", sizes.channels * sizes.height * sizes.width, {.min = 1});
   c.classes = args.integer("classes", sizes.classes, {.min = 1});
-  c.widths = widths_from_text(args.word("widths"));
+  c.widths = widths_from_text(args.call("widths").str());
   c.act = activation_from_name(args.word("act", std::string(name_of(c.act))));
   c.dropout = args.number("dropout", 0.0, {.min = 0, .max = 1});
   return std::make_unique<MlpNet>(c);
