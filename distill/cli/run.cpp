@@ -20,8 +20,10 @@ namespace fs = std::filesystem;
 namespace {
 volatile std::sig_atomic_t stop_signal = 0;
 
-/// First SIGINT or SIGTERM: finish the step, save, return. A second one ends the process at once.
+/// First SIGINT or SIGTERM: finish the step, save, return. A second one ends the process at once. A file that grows
+/// beyond the process's limit is an error of the write, as a full disk is.
 void install_signal_handlers() {
+  std::signal(SIGXFSZ, SIG_IGN);
   for (const int s : {SIGINT, SIGTERM})
     std::signal(s, [](int received) {
       if (stop_signal != 0) std::_Exit(128 + received);
@@ -68,7 +70,9 @@ std::optional<RunResult> run_one(Job& job, const fs::path& folder, const std::st
   {
     const MemoryScope scope(Ref<MemoryAccount>(new MemoryAccount));
     Job planned = build_job(planned_config, folder / "resolved.yaml", kMeta);
-    write_file_atomic(folder / "plan.txt", plan_job(planned).text());
+    const PlanReport plan = plan_job(planned);
+    job.predicted_peak = plan.peak;
+    write_file_atomic(folder / "plan.txt", plan.text());
   }
   RunResult r = run_job(job, f, observer);
   if (!r.finished) return std::nullopt;

@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdint>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -42,7 +43,18 @@ std::int64_t memory_bytes() {
   return pages > 0 && size > 0 ? static_cast<std::int64_t>(pages) * size : 0;
 }
 
+/// "VmHWM:   123456 kB" of /proc/self/status in bytes.
+std::int64_t status_bytes(const std::string& key) {
+  const std::string value = proc_value("/proc/self/status", key);
+  std::int64_t kib = 0;
+  std::from_chars(value.data(), value.data() + value.size(), kib);
+  return kib * 1024;
+}
+
 }  // namespace
+
+std::int64_t resident_bytes() { return status_bytes("VmRSS"); }
+std::int64_t peak_resident_bytes() { return status_bytes("VmHWM"); }
 
 std::string environment_json(const std::vector<std::pair<std::string, std::string>>& extra) {
   utsname system{};

@@ -93,6 +93,7 @@ class Builder {
     if (method.has("checks")) skip(method.child("checks"));
     for (Config& role : method.child("roles").items()) read_role(role);
     for (Config& role : method.child("roles").items()) read_heads(role);
+    for (Config& role : method.child("roles").items()) read_average(role);
     for (auto& [name, role] : setup().roles)
       if (!role.net) role.net = model_net(role);
   }
@@ -194,6 +195,19 @@ class Builder {
     }
   }
 
+  /// ema: {...}: another role, "R.ema", whose model follows this one's. Its heads are not averaged.
+  void read_average(Config& node) {
+    if (!node.has("ema")) return;
+    const Role& role = setup().roles.at(node.key());
+    const std::string name = role.name + ".ema";
+    if (setup().roles.contains(name)) node.child("ema").fail(fmt::format("there is a role {} already", name));
+    setup().averages[name] = parse_average(node.child("ema"), role.name);
+    Role& average = setup().roles[name];
+    average.name = name;
+    average.model = role.model->clone();
+    average.compute = role.compute;
+  }
+
   void read_sources() {
     const std::int64_t micro = config_.get_int("run.micro_batch", 0, {.min = 0});
     for (Config& s : config_.child("method").child("sources").items()) {
@@ -238,7 +252,8 @@ class Builder {
   void read_phases() {
     Config& method = config_.child("method");
     PlanContext context;
-    for (const auto& [name, role] : setup().roles) context.roles.insert(name);
+    for (const auto& [name, role] : setup().roles)
+      if (!setup().averages.contains(name)) context.roles.insert(name);
     for (const auto& [name, term] : setup().terms) context.terms.insert(name);
     if (method.has("numbers"))
       for (Config& n : method.child("numbers").items()) context.numbers[n.key()] = Number::parse(n);
@@ -247,9 +262,13 @@ class Builder {
     context.job_optim = &config_.child("optim");
     context.job_steps = &config_.child("run");
     setup().phases = parse_phases(method.child("phases"), context);
-    for (const std::string& name : trained_roles(setup()))
+    const auto trained = trained_roles(setup());
+    for (const std::string& name : trained)
       if (std::find(cached_.begin(), cached_.end(), name) != cached_.end())
         method.fail(fmt::format("role {} is trained, so its answers cannot be cached", name));
+    for (const auto& [name, spec] : setup().averages)
+      if (std::find(trained.begin(), trained.end(), spec.of) == trained.end())
+        method.fail(fmt::format("role {} has an ema, but no update trains it", spec.of));
   }
 
   void read_eval() {
@@ -262,8 +281,26 @@ class Builder {
       e.roles.emplace_back(r.key(), r.as<std::string>());
     }
     if (e.roles.empty()) c.child("roles").fail("name at least one role to evaluate: {student: words for reports}");
-    e.best = c.get("best", "student");
-    lookup(setup().roles, Call{e.best, {}, c.child("best").where()}, "role");
+    read_keep_best();
+  }
+
+  /// run.keep_best: a metric that evaluations of this job write.
+  void read_keep_best() {
+    std::map<std::string, KeepBest, std::less<>> known;
+    for (const auto& [role, words] : job_.eval.roles) {
+      if (!changes(role)) continue;
+      known["acc/top1/" + role] = {"acc/top1/" + role, role, true};
+      known["eval/ce/" + role] = {"eval/ce/" + role, role, false};
+    }
+    if (known.empty()) config_.child("eval.roles").fail("name at least one role that the method trains");
+    const std::string usual = known.contains("acc/top1/student") ? "acc/top1/student" : known.begin()->first;
+    const std::string name = config_.get("run.keep_best", usual);
+    job_.run.keep_best = lookup(known, Call{name, {}, config_.child("run.keep_best").where()}, "metric");
+  }
+
+  bool changes(const std::string& role) {
+    const auto names = changing_roles(setup());
+    return std::find(names.begin(), names.end(), role) != names.end();
   }
 
   Config& config_;

@@ -11,13 +11,19 @@ struct EvalSpec {
   EvalData data;
   std::int64_t every = 0;                                  ///< steps between evaluations; 0: only at phase ends
   std::vector<std::pair<std::string, std::string>> roles;  ///< role and the words it is reported under
-  std::string best;                                        ///< role whose accuracy marks the best checkpoint
+};
+
+/// The metric of an evaluation that decides which checkpoint `best` names: `acc/top1/ROLE` or `eval/ce/ROLE`.
+struct KeepBest {
+  std::string metric, role;
+  bool higher = true;  ///< higher values are better
 };
 
 struct RunSpec {
   std::int64_t log_every = 50, save_every = 0;  ///< save_every 0: only at the end of phases
   int keep_last = 3;
   int threads = 0;  ///< 0: as the OpenMP runtime decides
+  KeepBest keep_best;
 };
 
 /// A model whose answers are kept in a table instead of being computed at every step.
@@ -34,6 +40,7 @@ struct Job {
   EvalSpec eval;
   RunSpec run;
   std::vector<TableSpec> tables;
+  std::int64_t predicted_peak = 0;  ///< bytes, from plan_job; 0: not planned
 };
 
 /// Where a job or its checkpoint is looked for: the path itself, then the folder of jobs that came with Retort.

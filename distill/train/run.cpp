@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "distill/data/thumbnail.h"
+#include "distill/train/environment.h"
 #include "distill/train/report.h"
 #include "distill/train/state.h"
 
@@ -76,6 +77,7 @@ class Run {
     line.emplace_back("step_ms", 1e3 * elapsed / steps);
     line.emplace_back("samples_per_s", steps * static_cast<double>(rows) / elapsed);
     line.emplace_back("mem/peak", static_cast<double>(MemoryAccount::current_account().peak()));
+    line.emplace_back("mem/resident", static_cast<double>(peak_resident_bytes()));
     folder_.write_metrics(at, line);
     const double left = seconds_since(begin_) / static_cast<double>(at - begin_step_) *
                         static_cast<double>(trainer_->total_steps() - at);
@@ -99,22 +101,37 @@ class Run {
   void measure(const std::string& phase, bool saving) {
     const auto begin = Time::now();
     for (const auto& [role, words] : job_.eval.roles) {
-      bool trained = false;
-      for (const PhaseSpec& p : job_.setup.phases)
-        for (const UpdateSpec& u : p.updates)
-          trained = trained || (p.name == phase && std::find(u.train.begin(), u.train.end(), role) != u.train.end());
-      if (!trained) continue;
+      if (!moves(role, phase)) continue;
       const Evaluation e = evaluate(job_.setup.roles.at(role), job_.eval.data, job_.setup.device);
-      folder_.write_metrics(trainer_->step(), {{"acc/top1/" + role, e.top1}, {"eval/ce/" + role, e.cross_entropy}});
+      const Metrics metrics{{"acc/top1/" + role, e.top1}, {"eval/ce/" + role, e.cross_entropy}};
+      folder_.write_metrics(trainer_->step(), metrics);
       say(fmt::format("step {}: {} {} % ({} samples, {:.1f} s)", trainer_->step(), words, percent(e.top1), e.samples,
                       seconds_since(begin)));
-      if (saving && role == job_.eval.best && (info_.best_step < 0 || e.top1 > info_.best_value)) {
-        info_.best_step = trainer_->step();
-        info_.best_value = e.top1;
-      }
+      if (saving) keep_best(metrics);
     }
     interval_begin_ = Time::now();
     interval_step_ = trainer_->step();
+  }
+
+  /// Whether the phase trains the role, or the role that it averages.
+  bool moves(const std::string& role, const std::string& phase) const {
+    const auto average = job_.setup.averages.find(role);
+    const std::string& trained = average == job_.setup.averages.end() ? role : average->second.of;
+    for (const PhaseSpec& p : job_.setup.phases)
+      for (const UpdateSpec& u : p.updates)
+        if (p.name == phase && std::find(u.train.begin(), u.train.end(), trained) != u.train.end()) return true;
+    return false;
+  }
+
+  void keep_best(const Metrics& metrics) {
+    const KeepBest& best = job_.run.keep_best;
+    for (const auto& [name, value] : metrics) {
+      if (name != best.metric || std::isnan(value)) continue;
+      const bool better = best.higher ? value > info_.best_value : value < info_.best_value;
+      if (info_.best_step >= 0 && !better) continue;
+      info_.best_step = trainer_->step();
+      info_.best_value = value;
+    }
   }
 
   void save() {
@@ -134,6 +151,8 @@ class Run {
     for (const auto& [words, e] : result.evaluations) width = std::max(width, words.size());
     for (const auto& [words, e] : result.evaluations)
       say(fmt::format("{:<{}}  {:>6} %", words, width, percent(e.top1)));
+    result.memory = {job_.predicted_peak, MemoryAccount::current_account().peak(), peak_resident_bytes()};
+    say(result.memory.text());
     report(result);
     say(fmt::format("report: {}", (folder_.path() / "report.html").string()));
   }
@@ -147,7 +166,7 @@ class Run {
     for (const auto& [role, words] : job_.eval.roles)
       data.numbers.push_back({words, percent(result.evaluations[i++].second.top1), "%",
                               fmt::format("{} parameters", parameter_count(*job_.setup.roles.at(role).model))});
-    const Role& student = job_.setup.roles.at(job_.eval.best);
+    const Role& student = job_.setup.roles.at(job_.run.keep_best.role);
     const auto teacher = job_.setup.roles.find("teacher");
     std::vector<std::int64_t> shown;
     for (std::int64_t k = 0; k < 16; ++k) shown.push_back(k * (job_.eval.data.set->size() / 16));
@@ -162,6 +181,8 @@ class Run {
       data.samples.push_back({thumbnail_png(set, shown[k]), "",
                               set.class_names()[static_cast<std::size_t>(set.label(shown[k]))],
                               answer(teacher_answers[k]), answer(student_answers[k])});
+    ReportTable memory{"Memory", {}, result.memory.text()};
+    data.tables.push_back(memory);
     write_report(folder_.path(), data);
   }
 
@@ -192,7 +213,9 @@ PlanReport plan_job(Job& job) {
     trainer.seek(at);
     MemoryAccount::current_account().reset_peak();
     std::int64_t state = 0;
-    trainer.visit_state([&](const std::string&, Tensor& t) { state += t.numel() * size_of(t.dtype()); });
+    trainer.visit_state([&](const std::string& name, Tensor& t) {
+      if (name.starts_with("update")) state += t.numel() * size_of(t.dtype());
+    });
     for (const UpdateSpec& u : phase.updates)
       for (const std::string& r : u.train) optimizer_bytes[r] = std::max(optimizer_bytes[r], state);
     trainer.advance();
@@ -214,20 +237,28 @@ PlanReport plan_job(Job& job) {
     }
     report.roles.push_back(row);
   }
+  report.resident = resident_bytes();
   return report;
+}
+
+std::string MemoryUse::text() const {
+  const auto mib = [](std::int64_t b) { return fmt::format("{:.2f} MiB", static_cast<double>(b) / 1048576.0); };
+  return fmt::format("peak memory: {}tensors {}, resident {} (program, libraries and data sets included)",
+                     predicted > 0 ? "predicted " + mib(predicted) + ", " : "", mib(allocator), mib(resident));
 }
 
 std::string PlanReport::text() const {
   const auto mib = [](std::int64_t b) { return fmt::format("{:10.2f} MiB", static_cast<double>(b) / 1048576.0); };
   std::string s =
-      fmt::format("{:<10} {:>12} {:>14} {:>14}  {}\n", "role", "parameters", "weights", "optimiser", "architecture");
+      fmt::format("{:<14} {:>12} {:>14} {:>14}  {}\n", "role", "parameters", "weights", "optimiser", "architecture");
   for (const Row& r : roles)
-    s += fmt::format("{:<10} {:>12} {:>14} {:>14}  {}\n", r.role, r.parameters, mib(r.parameter_bytes),
+    s += fmt::format("{:<14} {:>12} {:>14} {:>14}  {}\n", r.role, r.parameters, mib(r.parameter_bytes),
                      mib(r.optimizer_bytes), r.arch);
   if (table_bytes > 0) s += fmt::format("tables of answers {}\n", mib(table_bytes));
   for (const auto& [name, bytes] : phases) s += fmt::format("peak in phase {:<12} {}\n", name, mib(bytes));
   s += fmt::format("peak in evaluation    {}\n", mib(evaluation_peak));
   s += fmt::format("predicted peak        {}  over {} steps\n", mib(peak), steps);
+  s += fmt::format("resident besides      {}  now: program, libraries, data sets\n", mib(resident));
   return s;
 }
 

@@ -15,9 +15,16 @@ struct RunObserver {
   std::function<bool()> stop_requested = [] { return false; };  ///< asked after every step: save and return
 };
 
+/// Peaks of a run in bytes: what planning predicted (0: not planned), what the tensors took, what the process held.
+struct MemoryUse {
+  std::int64_t predicted = 0, allocator = 0, resident = 0;
+  std::string text() const;
+};
+
 struct RunResult {
   bool finished = false;                                        ///< false: stopped on request, resumable
   std::vector<std::pair<std::string, Evaluation>> evaluations;  ///< by the words of eval.roles, at the end
+  MemoryUse memory;
 };
 
 /// Runs the job in `folder` from its newest checkpoint (from the start without one) to the end of its plan, then
@@ -33,7 +40,8 @@ struct PlanReport {
   std::vector<Row> roles;
   std::vector<std::pair<std::string, std::int64_t>> phases;  ///< name and predicted peak of a step, everything included
   std::int64_t table_bytes = 0, evaluation_peak = 0;
-  std::int64_t peak = 0;  ///< of the whole job
+  std::int64_t peak = 0;      ///< of the whole job
+  std::int64_t resident = 0;  ///< of this process now: what a run holds besides its tensors
   std::int64_t steps = 0;
   std::string text() const;
 };

@@ -81,6 +81,13 @@ std::vector<std::string> trained_roles(const Setup& setup) {
   return {names.begin(), names.end()};
 }
 
+std::vector<std::string> changing_roles(const Setup& setup) {
+  std::vector<std::string> names = trained_roles(setup);
+  for (const auto& [name, spec] : setup.averages) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 std::uint32_t fingerprint(Role& role) {
   std::uint32_t crc = 0;
   for (const Named& n : tensors_of(role)) {
@@ -93,11 +100,11 @@ std::uint32_t fingerprint(Role& role) {
 }
 
 void save_checkpoint(const std::filesystem::path& folder, Setup& setup, Trainer& trainer, const CheckpointInfo& info) {
-  const auto trained = trained_roles(setup);
+  const auto changing = changing_roles(setup);
   {
     CheckpointWriter writer(folder / "model.h5");
     writer.attribute("format", "retort-roles-1");
-    for (const std::string& name : trained) {
+    for (const std::string& name : changing) {
       Role& role = setup.roles.at(name);
       writer.attribute("arch." + name, role.model->arch());
       for (const Named& n : tensors_of(role)) add_tensor(writer, name + "/" + n.name, n.value);
@@ -117,7 +124,7 @@ void save_checkpoint(const std::filesystem::path& folder, Setup& setup, Trainer&
   manifest["best_step"] = info.best_step;
   manifest["best_value"] = info.best_value;
   for (auto& [name, role] : setup.roles)
-    if (role.model && std::find(trained.begin(), trained.end(), name) == trained.end())
+    if (role.model && std::find(changing.begin(), changing.end(), name) == changing.end())
       manifest["frozen"][name] = fingerprint(role);
   write_file_atomic(folder / "manifest.json", manifest.dump(2) + "\n");
 }
@@ -134,9 +141,9 @@ CheckpointInfo load_checkpoint(const std::filesystem::path& folder, Setup& setup
   } catch (const nlohmann::json::exception& e) {
     throw IoError("{}: not a manifest of a checkpoint; {}", where, e.what());
   }
-  const auto trained = trained_roles(setup);
+  const auto changing = changing_roles(setup);
   for (auto& [name, role] : setup.roles) {
-    if (!role.model || std::find(trained.begin(), trained.end(), name) != trained.end()) continue;
+    if (!role.model || std::find(changing.begin(), changing.end(), name) != changing.end()) continue;
     const auto saved = manifest.value("frozen", nlohmann::json::object());
     if (saved.contains(name) && saved[name].get<std::uint32_t>() != fingerprint(role))
       throw ConfigError(
@@ -147,7 +154,7 @@ CheckpointInfo load_checkpoint(const std::filesystem::path& folder, Setup& setup
   trainer.seek(info.step);
   {
     const CheckpointReader reader(folder / "model.h5");
-    for (const std::string& name : trained) {
+    for (const std::string& name : changing) {
       Role& role = setup.roles.at(name);
       load_tensors(reader, (folder / "model.h5").string(), name + "/", tensors_of(role));
       refresh_shadows(role);

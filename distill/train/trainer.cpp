@@ -87,7 +87,11 @@ Batch joined(const std::vector<Batch>& parts) {
 bool all_finite(std::span<const Tensor> tensors) { return std::isfinite(grad_norm(tensors)); }
 }  // namespace
 
-Trainer::Trainer(Setup& setup) : setup_(setup) { begin_phase(); }
+Trainer::Trainer(Setup& setup) : setup_(setup) {
+  for (const auto& [name, spec] : setup.averages)
+    averagers_.emplace_back(spec, *setup.roles.at(name).model, *setup.roles.at(spec.of).model);
+  begin_phase();
+}
 
 std::int64_t Trainer::total_steps() const {
   std::int64_t n = 0;
@@ -268,10 +272,23 @@ Metrics Trainer::advance() {
     apply_statistics(outcome.stats);
   }
   metrics.insert(metrics.begin(), {"loss/total", total});
+  follow_averages();
   ++global_step_;
   ++phase_step_;
   if (phase_step_ >= phase().steps) begin_phase();
   return metrics;
+}
+
+void Trainer::follow_averages() {
+  for (Averager& a : averagers_) {
+    std::int64_t samples = 0;
+    for (const Update& u : updates_) {
+      if (phase_step_ % u.spec->every != 0) continue;
+      const bool trains = std::find(u.spec->train.begin(), u.spec->train.end(), a.of()) != u.spec->train.end();
+      if (trains) samples += setup_.sources.at(setup_.term_source.at(u.spec->terms[0].first)).batch;
+    }
+    if (samples > 0) a.follow(samples);
+  }
 }
 
 std::map<std::string, Tensor> Trainer::gradients(std::size_t u, std::int64_t micro_batch) {
@@ -293,6 +310,7 @@ void Trainer::visit_state(const std::function<void(const std::string&, Tensor&)>
   for (std::size_t i = 0; i < updates_.size(); ++i)
     updates_[i].optimizer->visit_state(
         [&](const std::string& name, Tensor& value) { visit(fmt::format("update{}/{}", i, name), value); });
+  for (Averager& a : averagers_) visit("ema/" + a.of(), a.counters());
 }
 
 void Trainer::seek(std::int64_t step) {

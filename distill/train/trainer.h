@@ -8,6 +8,7 @@
 
 #include "distill/data/loader.h"
 #include "distill/objectives/term.h"
+#include "distill/train/average.h"
 #include "distill/train/phase.h"
 #include "nn/grad_accumulator.h"
 
@@ -29,6 +30,7 @@ struct Setup {
   std::map<std::string, std::unique_ptr<Term>> terms;
   std::map<std::string, std::string> term_source;
   std::vector<PhaseSpec> phases;
+  std::map<std::string, AverageSpec> averages;  ///< by the role that holds the average
 };
 
 /// What one step reports: metric names as in the run folder's metrics.jsonl.
@@ -51,7 +53,7 @@ class Trainer {
   /// cut into `micro_batch` rows (0: as the source says). For tests and diagnosis; changes nothing.
   std::map<std::string, Tensor> gradients(std::size_t u, std::int64_t micro_batch = 0);
 
-  /// Optimiser state of the running phase by name, for checkpoints.
+  /// Optimiser state of the running phase ("update0/...") and the averages' counters ("ema/..."), for checkpoints.
   void visit_state(const std::function<void(const std::string& name, Tensor& value)>& visit);
   /// Continues at `step` of the whole plan; optimisers of that phase are made anew, to be filled through visit_state.
   void seek(std::int64_t step);
@@ -75,12 +77,14 @@ class Trainer {
   Clock clock() const;
   std::map<std::string, Batches> draw(const UpdateSpec& u, std::int64_t micro_batch) const;
   Outcome differentiate(Update& u, std::int64_t micro_batch);
+  void follow_averages();
   [[noreturn]] void report_not_finite(const std::string& what, const Batch& batch) const;
 
   Setup& setup_;
   std::size_t phase_ = 0;
   std::int64_t phase_step_ = 0, global_step_ = 0;
   std::vector<Update> updates_;
+  std::vector<Averager> averagers_;
 };
 
 }  // namespace retort

@@ -43,8 +43,10 @@ inline std::filesystem::path write_tiny_job(
       << "data: {train: " << set << "}\n"
       << "sources: {data: {set: train, batch: 32, augment: [flip(p=0.5), crop(pad=1), cutout(size=3 p=0.5)]}}\n"
       << "models:\n  student: {arch: " << student << "}\n"
-      << (method == "ce" ? "" : "  teacher: {arch: convnet(widths=16x16 depth=1 norm=group)}\n") << "method: " << method
-      << "\n"
+      << (method == "ce" || method.find("extends: ce") != std::string::npos
+              ? ""
+              : "  teacher: {arch: convnet(widths=16x16 depth=1 norm=group)}\n")
+      << "method: " << method << "\n"
       << "optim: {student: {sgd: {lr: .1, momentum: .9, nesterov: true}}}\n"
       << "run: {steps: 12, log_every: 4}\n"
       << "eval: {set: train, batch: 20, roles: {student: student}}\n"
