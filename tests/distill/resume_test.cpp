@@ -1,16 +1,13 @@
 // tests/distill/resume_test.cpp -- runs that are killed or stopped end in the same bytes; bad jobs end in clear errors.
 #include <doctest/doctest.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <random>
 #include <thread>
 
 #include "io/file.h"
-#include "retort_paths.h"
+#include "tests/distill/child.h"
 #include "tests/distill/tiny_job.h"
 
 using namespace retort;
@@ -18,43 +15,6 @@ using namespace retort::testing;
 
 namespace {
 namespace fs = std::filesystem;
-
-struct Ended {
-  int exit_code = -1, signal = 0;
-  std::string output;
-};
-
-/// The program as a child process, its output in a file.
-class Child {
- public:
-  Child(const std::vector<std::string>& arguments, const fs::path& log) : log_(log) {
-    pid_ = fork();
-    if (pid_ == 0) {
-      const int fd = open(log.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0644);
-      dup2(fd, 1);
-      dup2(fd, 2);
-      std::vector<char*> argv{const_cast<char*>(RETORT_PROGRAM)};
-      for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
-      argv.push_back(nullptr);
-      execv(RETORT_PROGRAM, argv.data());
-      _exit(127);
-    }
-  }
-  void send(int signal) const { kill(pid_, signal); }
-  Ended wait() {
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    Ended e;
-    if (WIFEXITED(status)) e.exit_code = WEXITSTATUS(status);
-    if (WIFSIGNALED(status)) e.signal = WTERMSIG(status);
-    e.output = read_file(log_);
-    return e;
-  }
-
- private:
-  pid_t pid_;
-  fs::path log_;
-};
 
 Ended run(const std::vector<std::string>& arguments, const fs::path& folder) {
   return Child(arguments, folder / "output").wait();
