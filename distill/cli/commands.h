@@ -13,6 +13,8 @@ int plan(const std::string& job, const std::vector<std::string>& overrides);
 int eval(const std::string& run_or_job, const std::vector<std::string>& overrides, bool best);
 int inspect(const std::string& file);
 int methods(const std::string& name);
+/// Golden values of one preset, or of all: 1 when one does not hold.
+int check_methods(const std::string& name);
 int doctor();
 
 }  // namespace retort::cli

@@ -6,6 +6,7 @@
 #include "distill/cli/commands.h"
 #include "distill/train/call.h"
 #include "distill/train/environment.h"
+#include "distill/train/method_check.h"
 #include "distill/train/run.h"
 #include "distill/train/state.h"
 #include "io/checkpoint.h"
@@ -80,6 +81,23 @@ int methods(const std::string& name) {
   fmt::print("{}: {}\n  {}\n  source: {}\n\n{}", name, one_line(c, "title"), one_line(c, "formula"),
              one_line(c, "source"), c.to_yaml());
   return 0;
+}
+
+int check_methods(const std::string& name) {
+  std::vector<std::string> slugs;
+  for (const auto& [slug, text] : method_presets())
+    if (name.empty() || slug == name) slugs.push_back(slug);
+  if (slugs.empty()) slugs.push_back(name);  // its error names the nearest
+  bool ok = true;
+  for (const std::string& slug : slugs) {
+    fmt::print("{}\n", slug);
+    for (const CheckResult& r : check_method(slug)) {
+      ok = ok && r.passed;
+      fmt::print("  {:<6} {:<48} golden {:<16.12g} got {:.12g}\n", r.passed ? "ok" : "FAILED", r.what, r.expected,
+                 r.got);
+    }
+  }
+  return ok ? 0 : 1;
 }
 
 int doctor() {

@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
 
   std::string target;
   std::vector<std::string> overrides;
-  bool best = false;
+  bool best = false, check = false;
   std::function<int()> chosen;
   const auto add = [&](const char* name, const char* what, const char* argument, bool required, bool with_overrides,
                        std::function<int()> f) {
@@ -66,8 +66,9 @@ int main(int argc, char** argv) {
     return cli::eval(target, overrides, best);
   })->add_flag("--best", best, "the best checkpoint instead of the newest");
   add("inspect", "List what an HDF5 file holds", "file", true, false, [&] { return cli::inspect(target); });
-  add("methods", "List the built-in methods, or describe one", "name", false, false,
-      [&] { return cli::methods(target); });
+  add("methods", "List the built-in methods, or describe one", "name", false, false, [&] {
+    return check ? cli::check_methods(target) : cli::methods(target);
+  })->add_flag("--check", check, "compare the terms with the golden values of the method");
   add("doctor", "Check this machine and this build", nullptr, false, false, [] { return cli::doctor(); });
   try {
     app.parse(argc, argv);

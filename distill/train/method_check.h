@@ -1,0 +1,32 @@
+// distill/train/method_check.h -- `checks` of a preset: golden values of its terms, and the variants that must miss
+// them.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace retort {
+
+/// One comparison: a term or the total against its golden value, or a variant that must not reach it.
+struct CheckResult {
+  std::string what;
+  double expected = 0, got = 0;
+  bool passed = false;
+};
+
+/// Runs every entry of the preset's `checks` in f64:
+///
+///     checks:
+///       - given: {student: [[..], ..], teacher: [[..], ..], label: [..]}   # signals, rows are samples
+///         at: {step: 0, steps: 1, epoch: 20}                               # where numbers are read; all optional
+///         terms: {ce: 0.1, kd: 0.2}                                        # per unit
+///         total: 0.3                                                       # of the first update
+///         mutants: [terms.kd.T2=false]                                     # overrides that must change the total
+///
+/// A signal is named as the term reads it: ROLE for its output, ROLE.HEAD or ROLE.TAP otherwise. Values agree to 1e-9,
+/// relatively; a mutant must differ by 1e-3. Throws ConfigError for an unknown method, and for a preset
+/// without checks or with a check that lacks mutants.
+std::vector<CheckResult> check_method(const std::string& slug);
+/// The same for a preset given as text, which may extend a built-in one.
+std::vector<CheckResult> check_preset(const std::string& text, const std::string& slug);
+
+}  // namespace retort
