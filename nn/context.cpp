@@ -32,6 +32,11 @@ Tensor Ctx::operator()(const Parameter& p) {
   return low && p.shadow.defined() ? p.shadow : p.value;
 }
 
+bool Ctx::wants(const Module& at, std::string_view port) const {
+  return std::any_of(wanted.begin(), wanted.end(),
+                     [&](const TapId& tap) { return tap.port == port && tap.path == at.path(); });
+}
+
 void Ctx::tap(const Module& at, std::string_view port, const Tensor& value) {
   for (std::size_t i = 0; i < wanted.size(); ++i)
     if (wanted[i].port == port && wanted[i].path == at.path()) {

@@ -63,6 +63,8 @@ class Ctx {
 
   /// The value a layer computes with: substituted, lifted, or plain.
   Tensor operator()(const Parameter& p);
+  /// True when the trainer asked for this port: what only a tap needs is computed only then.
+  bool wants(const Module& at, std::string_view port) const;
   /// Called by modules at each port: records the value when it is wanted.
   void tap(const Module& at, std::string_view port, const Tensor& value);
   /// True when the rest of the model is not needed.

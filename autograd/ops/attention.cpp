@@ -77,17 +77,20 @@ Tensor visible_scores(Tensor scores, const Tensor& mask, const AttentionAttrs& a
   return scores;
 }
 
-Tensors Attention::decompose(std::span<const Tensor> in, const AttrBox& attrs) {
-  const auto& a = attrs.as<AttentionAttrs>();
-  const DType wide = compute_dtype(in[0].dtype()), narrow = in[0].dtype();
-  const Tensor q = cast(in[0], wide), k = cast(in[1], wide), v = cast(in[2], wide);
+/// softmax of the visible scores in the compute dtype, [B, Hk, H / Hk, T, S].
+Tensor grouped_weights(const Tensor& q, const Tensor& k, const Tensor& mask, const AttentionAttrs& a) {
+  const DType wide = compute_dtype(q.dtype());
   const std::int64_t batch = q.size(0), kv = k.size(1), group = kv > 0 ? q.size(1) / kv : 0;
-  const Tensor grouped = reshape(q, {batch, kv, group, q.size(2), q.size(3)});
-  const Tensor keys = reshape(k, {batch, kv, 1, k.size(2), k.size(3)});
-  const Tensor values = reshape(v, {batch, kv, 1, v.size(2), v.size(3)});
-  const Tensor weights = softmax(visible_scores(matmul(grouped, keys, false, true) * a.scale, in[3], a), -1);
-  const Tensor out = reshape(matmul(weights, values), {batch, q.size(1), q.size(2), v.size(3)});
-  return {cast(out, narrow)};
+  const Tensor grouped = reshape(cast(q, wide), {batch, kv, group, q.size(2), q.size(3)});
+  const Tensor keys = reshape(cast(k, wide), {batch, kv, 1, k.size(2), k.size(3)});
+  return softmax(visible_scores(matmul(grouped, keys, false, true) * a.scale, mask, a), -1);
+}
+
+Tensors Attention::decompose(std::span<const Tensor> in, const AttrBox& attrs) {
+  const Tensor &q = in[0], &k = in[1], &v = in[2];
+  const Tensor weights = grouped_weights(q, k, in[3], attrs.as<AttentionAttrs>());
+  const Tensor values = reshape(cast(v, weights.dtype()), {v.size(0), v.size(1), 1, v.size(2), v.size(3)});
+  return {cast(reshape(matmul(weights, values), {q.size(0), q.size(1), q.size(2), v.size(3)}), q.dtype())};
 }
 
 struct AttentionBackward : FusedBackward<AttentionBackward, Attention> {
@@ -120,12 +123,25 @@ REGISTER_OP(Attention);
 REGISTER_OP(AttentionBackward);
 }  // namespace
 
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+namespace {
+AttentionAttrs attrs_of(const Tensor& q, const AttentionOptions& options) {
   if (options.window < 0) throw ValueError("attention: a window is positive, or 0 for none; got {}", options.window);
   const double width = q.rank() == 4 ? static_cast<double>(q.size(3)) : 1.0;
-  const double scale = options.scale.value_or(1.0 / std::sqrt(std::max(width, 1.0)));
-  return apply_with<Attention>(AttrBox::of(AttentionAttrs{scale, options.causal, options.window}), q, k, v,
-                               options.mask);
+  return {options.scale.value_or(1.0 / std::sqrt(std::max(width, 1.0))), options.causal, options.window};
+}
+}  // namespace
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  return apply_with<Attention>(AttrBox::of(attrs_of(q, options)), q, k, v, options.mask);
+}
+
+Tensor attention_weights(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
+  if (q.rank() != 4 || k.rank() != 4 || q.size(0) != k.size(0) || q.size(3) != k.size(3) || k.size(1) == 0 ||
+      q.size(1) % k.size(1) != 0)
+    throw ShapeError("attention_weights: wants q [B, H, T, D], k [B, Hk, S, D], H a multiple of Hk; got {} and {}",
+                     q.str(), k.str());
+  const Tensor weights = grouped_weights(q, k, options.mask, attrs_of(q, options));
+  return reshape(weights, {q.size(0), q.size(1), q.size(2), k.size(2)});
 }
 
 }  // namespace retort

@@ -62,5 +62,8 @@ struct AttentionOptions {
 /// that sees no key gives 0 and has gradient 0. The result is stored as [B, T, H, Dv] when q is. Throws ShapeError,
 /// DTypeError.
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
+/// The weights softmax(scale q k' + mask) that `attention` never stores: q [B, H, T, D], k [B, Hk, S, D] ->
+/// [B, H, T, S], in f32 (f64 for f64). For losses on attention maps and value relations.
+Tensor attention_weights(const Tensor& q, const Tensor& k, const AttentionOptions& options = {});
 
 }  // namespace retort

@@ -22,7 +22,8 @@ class ModelNet final : public Net {
     ctx.stop_after_taps = !want.out;
     Reply reply;
     const Tensor x = grad == Grad::None ? stop_gradient(query.x) : query.x;
-    reply.out = role_.model->forward(size_of(role_.compute) == 2 ? cast(x, role_.compute) : x, ctx);
+    const bool low = size_of(role_.compute) == 2 && is_float(x.dtype());
+    reply.out = role_.model->forward(low ? cast(x, role_.compute) : x, ctx);
     ctx.tapped.resize(want.taps.size());
     for (std::size_t i = 0; i < want.taps.size(); ++i)
       if (!ctx.tapped[i].defined())

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "distill/train/model_builders.h"
 #include "nn/models/convnet.h"
 #include "nn/models/mlp.h"
 #include "nn/models/regressor.h"
@@ -35,10 +36,37 @@ std::unique_ptr<Model> build_mlp(CallArgs& args, const ModelSizes& sizes) {
 }
 }  // namespace
 
+namespace {
+/// The entry of a named size of ViT, or of DeiT, which has the distillation token.
+template <VitConfig (*Size)(), bool Distilled>
+std::unique_ptr<Model> build_vit_of(CallArgs& args, const ModelSizes& sizes) {
+  VitConfig c = Size();
+  c.distilled = Distilled;
+  return build_vit(args, sizes, c);
+}
+
+const std::map<std::string, Builder, std::less<>>& builders() {
+  static const std::map<std::string, Builder, std::less<>> table{
+      {"convnet", build_convnet},
+      {"deit", build_vit_of<VitConfig::tiny, true>},
+      {"deit_base", build_vit_of<VitConfig::base, true>},
+      {"deit_small", build_vit_of<VitConfig::small, true>},
+      {"deit_tiny", build_vit_of<VitConfig::tiny, true>},
+      {"gpt2", build_gpt2},
+      {"llama", build_llama},
+      {"mlp", build_mlp},
+      {"vit", build_vit_of<VitConfig::tiny, false>},
+      {"vit_base", build_vit_of<VitConfig::base, false>},
+      {"vit_small", build_vit_of<VitConfig::small, false>},
+      {"vit_tiny", build_vit_of<VitConfig::tiny, false>},
+  };
+  return table;
+}
+}  // namespace
+
 std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes) {
-  static const std::map<std::string, Builder, std::less<>> table{{"convnet", build_convnet}, {"mlp", build_mlp}};
   CallArgs args(call);
-  auto model = lookup(table, call, "architecture")(args, sizes);
+  auto model = lookup(builders(), call, "architecture")(args, sizes);
   args.done();
   name_modules(*model);
   return model;

@@ -1,5 +1,7 @@
-// nn/layers/mlp.h -- the two-layer perceptron of transformer blocks.
+// nn/layers/mlp.h -- the perceptrons of transformer blocks: two layers, or gated.
 #pragma once
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/elementwise.h"
 #include "nn/layers/activation.h"
 #include "nn/layers/linear.h"
 
@@ -17,6 +19,24 @@ struct Mlp : Module {
     return down(activate(act, h), ctx);
   }
   void visit(Visitor& v) override {
+    v("up", up);
+    v("down", down);
+  }
+};
+
+/// down(silu(gate(x)) * up(x)), no biases (Shazeer 2020): x [.., width] -> [.., hidden] -> [.., width]. Tap: pre_act
+/// (the gate's argument), besides those of the three layers.
+struct SwiGlu : Module {
+  Linear gate, up, down;
+  SwiGlu(std::int64_t width, std::int64_t hidden)
+      : gate(width, hidden, false), up(width, hidden, false), down(hidden, width, false) {}
+  Tensor operator()(const Tensor& x, Ctx& ctx) const {
+    const Tensor h = gate(x, ctx);
+    ctx.tap(*this, "pre_act", h);
+    return down(silu(h) * up(x, ctx), ctx);
+  }
+  void visit(Visitor& v) override {
+    v("gate", gate);
     v("up", up);
     v("down", down);
   }

@@ -1,0 +1,52 @@
+#include "nn/layers/transformer.h"
+
+#include "autograd/ops/arithmetic.h"
+
+namespace retort {
+
+namespace {
+std::variant<LayerNorm, RmsNorm> norm_of(const BlockConfig& c) {
+  if (c.rms) return RmsNorm(c.attention.width, c.eps);
+  return LayerNorm(c.attention.width, c.eps);
+}
+std::variant<Mlp, SwiGlu> mlp_of(const BlockConfig& c) {
+  if (c.gated) return SwiGlu(c.attention.width, c.hidden);
+  return Mlp(c.attention.width, c.hidden, c.act);
+}
+template <class Variant>
+Tensor call(const Variant& layer, const Tensor& x, Ctx& ctx) {
+  return std::visit([&](const auto& l) { return l(x, ctx); }, layer);
+}
+}  // namespace
+
+TransformerBlock::TransformerBlock(const BlockConfig& how)
+    : norm1(norm_of(how)),
+      norm2(norm_of(how)),
+      attn(how.attention),
+      mlp(mlp_of(how)),
+      attn_dropout(how.dropout),
+      mlp_dropout(how.dropout),
+      attn_path(how.drop_path),
+      mlp_path(how.drop_path) {}
+
+Tensor TransformerBlock::operator()(const Tensor& x, Ctx& ctx, const AttentionState& state) const {
+  const Tensor mixed = attn(call(norm1, x, ctx), ctx, state);
+  if (ctx.finished()) return {};
+  const Tensor h = x + attn_path(attn_dropout(mixed, ctx), ctx);
+  const Tensor y = h + mlp_path(mlp_dropout(call(mlp, call(norm2, h, ctx), ctx), ctx), ctx);
+  ctx.tap(*this, "out", y);
+  return y;
+}
+
+void TransformerBlock::visit(Visitor& v) {
+  std::visit([&](auto& layer) { v("norm1", layer); }, norm1);
+  v("attn", attn);
+  v("attn_dropout", attn_dropout);
+  v("attn_path", attn_path);
+  std::visit([&](auto& layer) { v("norm2", layer); }, norm2);
+  std::visit([&](auto& layer) { v("mlp", layer); }, mlp);
+  v("mlp_dropout", mlp_dropout);
+  v("mlp_path", mlp_path);
+}
+
+}  // namespace retort

@@ -1,0 +1,37 @@
+// nn/layers/transformer.h -- the pre-norm transformer block and its parts.
+#pragma once
+#include <variant>
+
+#include "nn/layers/attention.h"
+#include "nn/layers/dropout.h"
+#include "nn/layers/mlp.h"
+#include "nn/layers/norm.h"
+
+namespace retort {
+
+struct BlockConfig {
+  AttentionConfig attention;
+  std::int64_t hidden = 0;  ///< of the perceptron
+  bool rms = false;         ///< RMS norm, else layer norm
+  double eps = 1e-5;        ///< of the norms
+  bool gated = false;       ///< SwiGLU, else up, `act`, down
+  Activation act = Activation::gelu;
+  double dropout = 0;    ///< of both branches' results
+  double drop_path = 0;  ///< probability that a sample skips a branch
+};
+
+/// x + attn(norm1(x)), then x + mlp(norm2(x)): [n, t, width] -> [n, t, width] (Radford et al. 2019; Llama with rms and
+/// gated). Taps: out, and those of attn and mlp.
+struct TransformerBlock : Module {
+  std::variant<LayerNorm, RmsNorm> norm1, norm2;
+  SelfAttention attn;
+  std::variant<Mlp, SwiGlu> mlp;
+  Dropout attn_dropout, mlp_dropout;
+  DropPath attn_path, mlp_path;
+  explicit TransformerBlock(const BlockConfig& how);
+  /// Undefined when the model may stop after a tap in here.
+  Tensor operator()(const Tensor& x, Ctx& ctx, const AttentionState& state = {}) const;
+  void visit(Visitor& v) override;
+};
+
+}  // namespace retort
