@@ -11,7 +11,7 @@ struct DecodeState {
   /// i64 [n]: the first left_pad[i] positions of row i, counted from the row's start (not the cache's end), are
   /// padding. Nobody sees them, and positions count from the first real token. Undefined: none. Padding on the right
   /// needs no word: nothing before it sees it.
-  Tensor left_pad;
+  Tensor left_pad = {};
 };
 
 /// A causal language model: tokens i64 [n, t] -> logits [n, t, vocab], where position i answers for token i + 1.

@@ -21,8 +21,8 @@ struct AttentionConfig {
 
 /// What attention is told beside its input; the default is a whole sequence that starts at position 0.
 struct AttentionState {
-  Tensor positions;          ///< i64, broadcasts to [n, heads, t]; undefined: 0 .. t-1
-  Tensor visible;            ///< bool, broadcasts to [n, heads, t, s]: keys that are no padding; undefined: all
+  Tensor positions = {};     ///< i64, broadcasts to [n, heads, t]; undefined: 0 .. t-1
+  Tensor visible = {};       ///< bool, broadcasts to [n, heads, t, s]: keys that are no padding; undefined: all
   KvCache* cache = nullptr;  ///< earlier positions, to which these are appended
   std::size_t layer = 0;     ///< the slot of `cache`
 };

@@ -62,6 +62,7 @@ CausalLm::CausalLm(const CausalLmConfig& how)
   } else {
     norm = RmsNorm(config.width, config.eps);
   }
+  blocks.reserve(static_cast<std::size_t>(config.depth));
   for (std::int64_t i = 0; i < config.depth; ++i) blocks.emplace_back(block_of(config));
   if (!config.tied) head.emplace(config.width, config.vocab, false);
   const double residual = gpt2 ? 1 / std::sqrt(2.0 * static_cast<double>(config.depth)) : 1;

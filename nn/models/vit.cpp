@@ -28,6 +28,7 @@ Vit::Vit(const VitConfig& how)
     dist_token = Parameter({config.width}, Init::normal(0.02), false);
     head_dist.emplace(config.width, config.classes);
   }
+  blocks.reserve(static_cast<std::size_t>(config.depth));
   for (std::int64_t i = 0; i < config.depth; ++i) {
     const double share = config.depth > 1 ? static_cast<double>(i) / static_cast<double>(config.depth - 1) : 0;
     blocks.emplace_back(BlockConfig{.attention = {.width = config.width, .heads = config.heads},

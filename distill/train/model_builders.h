@@ -1,0 +1,13 @@
+// distill/train/model_builders.h -- how call expressions become configurations, for the architectures that fill a file.
+#pragma once
+#include "distill/train/models.h"
+#include "nn/models/vit.h"
+
+namespace retort {
+
+/// vit(...) and deit(...): what the call leaves out is as in `named`.
+std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitConfig named);
+std::unique_ptr<Model> build_gpt2(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_llama(CallArgs& args, const ModelSizes& sizes);
+
+}  // namespace retort
