@@ -22,6 +22,7 @@ Tensor checkpoint(const Module& block, BlockForward forward, const Tensor& x, Ct
   inner.wanted.clear();
   inner.tapped.clear();
   inner.stop_after_taps = false;
+  inner.recompute = false;  // once is enough: regions inside this one would run three times
   std::vector<std::size_t> taps;
   for (std::size_t i = 0; i < ctx.wanted.size(); ++i)
     if (is_inside(ctx.wanted[i].path, block.path())) {

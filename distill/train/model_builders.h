@@ -5,6 +5,10 @@
 
 namespace retort {
 
+std::unique_ptr<Model> build_convnet(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_resnet_cifar(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_resnet(CallArgs& args, const ModelSizes& sizes);
+
 /// vit(...) and deit(...): what the call leaves out is as in `named`.
 std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitConfig named);
 std::unique_ptr<Model> build_gpt2(CallArgs& args, const ModelSizes& sizes);

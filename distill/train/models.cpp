@@ -3,7 +3,6 @@
 #include <map>
 
 #include "distill/train/model_builders.h"
-#include "nn/models/convnet.h"
 #include "nn/models/mlp.h"
 #include "nn/models/regressor.h"
 
@@ -11,19 +10,6 @@ namespace retort {
 
 namespace {
 using Builder = std::unique_ptr<Model> (*)(CallArgs&, const ModelSizes&);
-
-std::unique_ptr<Model> build_convnet(CallArgs& args, const ModelSizes& sizes) {
-  ConvNetConfig c;
-  c.in_channels = args.integer("in", sizes.channels, {.min = 1});
-  c.classes = args.integer("classes", sizes.classes, {.min = 1});
-  c.widths = widths_from_text(args.call("widths").str());
-  c.depth = static_cast<int>(args.integer("depth", c.depth, {.min = 1, .max = 100}));
-  c.stem = static_cast<int>(args.integer("stem", c.stem, {.min = 0, .max = 100}));
-  c.norm = norm_from_name(args.word("norm", std::string(name_of(c.norm))));
-  c.act = activation_from_name(args.word("act", std::string(name_of(c.act))));
-  c.dropout = args.number("dropout", 0.0, {.min = 0, .max = 1});
-  return std::make_unique<ConvNet>(c);
-}
 
 std::unique_ptr<Model> build_mlp(CallArgs& args, const ModelSizes& sizes) {
   MlpConfig c;
@@ -55,6 +41,8 @@ const std::map<std::string, Builder, std::less<>>& builders() {
       {"gpt2", build_gpt2},
       {"llama", build_llama},
       {"mlp", build_mlp},
+      {"resnet", build_resnet},
+      {"resnet_cifar", build_resnet_cifar},
       {"vit", build_vit_of<VitConfig::tiny, false>},
       {"vit_base", build_vit_of<VitConfig::base, false>},
       {"vit_small", build_vit_of<VitConfig::small, false>},

@@ -1,0 +1,47 @@
+#include "distill/train/model_builders.h"
+#include "nn/models/convnet.h"
+#include "nn/models/resnet.h"
+
+namespace retort {
+
+namespace {
+constexpr IntBounds kSize{.min = 1};
+constexpr IntBounds kDepth{.min = 1, .max = 10000};
+constexpr RealBounds kProbability{.min = 0, .max = 1};
+
+/// What every one of them has: channels of the images and classes, from the data set unless the call says otherwise.
+template <class Config>
+Config sized(CallArgs& args, const ModelSizes& sizes) {
+  Config c;
+  c.in_channels = args.integer("in", sizes.channels, kSize);
+  c.classes = args.integer("classes", sizes.classes, kSize);
+  return c;
+}
+}  // namespace
+
+std::unique_ptr<Model> build_convnet(CallArgs& args, const ModelSizes& sizes) {
+  auto c = sized<ConvNetConfig>(args, sizes);
+  c.widths = widths_from_text(args.call("widths").str());
+  c.depth = static_cast<int>(args.integer("depth", c.depth, {.min = 1, .max = 100}));
+  c.stem = static_cast<int>(args.integer("stem", c.stem, {.min = 0, .max = 100}));
+  c.norm = norm_from_name(args.word("norm", std::string(name_of(c.norm))));
+  c.act = activation_from_name(args.word("act", std::string(name_of(c.act))));
+  c.dropout = args.number("dropout", 0.0, kProbability);
+  return std::make_unique<ConvNet>(c);
+}
+
+std::unique_ptr<Model> build_resnet_cifar(CallArgs& args, const ModelSizes& sizes) {
+  auto c = sized<CifarResNetConfig>(args, sizes);
+  c.depth = static_cast<int>(args.integer("depth", c.depth, kDepth));
+  c.width = static_cast<int>(args.integer("width", c.width, {.min = 1, .max = 100}));
+  c.stem = args.integer("stem", c.width == 1 ? 16 : 32, kSize);
+  return std::make_unique<CifarResNet>(c);
+}
+
+std::unique_ptr<Model> build_resnet(CallArgs& args, const ModelSizes& sizes) {
+  auto c = sized<ResNetConfig>(args, sizes);
+  c.depth = static_cast<int>(args.integer("depth", c.depth, kDepth));
+  return std::make_unique<ImageResNet>(c);
+}
+
+}  // namespace retort
