@@ -109,11 +109,14 @@ struct CrossEntropyAttrs {
 
 enum class DivergenceKind : std::uint8_t { kl_forward, kl_reverse, js, jeffreys, tv, skew_forward, skew_reverse };
 /// Divergences between rows of probabilities s = softmax(student / T_s) and t = softmax(teacher / T_t). `mix` is the
-/// teacher's share of the mixture where the kind has one.
+/// teacher's share of the mixture where the kind has one. With top_k = k > 0 the k likeliest outcomes of the teacher
+/// stay apart and all others count as one, so both are distributions of k + 1 outcomes.
 struct DivergenceAttrs {
   DivergenceKind kind = DivergenceKind::kl_forward;
   double mix = 0.5;
   double student_temperature = 1, teacher_temperature = 1;
+  std::int64_t top_k = 0;
+  bool select_by_student = false;  ///< the k likeliest outcomes are the student's
 };
 
 /// triangle: which half is kept, and the factor of the diagonal.

@@ -2,6 +2,7 @@
 #pragma once
 #include "autograd/ops/arithmetic.h"
 #include "autograd/rule.h"
+#include "tensor/attrs.h"
 
 namespace retort::loss {
 
@@ -37,5 +38,14 @@ inline void require_pair(const InferCall& call) {
 inline Tensor times_log(const Tensor& p, const Tensor& v) {
   return p * where(equal(p, scalar_like(p, 0)), scalar_like(v, 0), v);
 }
+
+/// The same divergence with the roles of its arguments exchanged: D(s, t) = D'(t, s).
+DivergenceAttrs exchanged(DivergenceAttrs d);
+/// Throws ValueError for temperatures, a mixture or a top_k that no divergence has.
+void check(std::string_view name, const DivergenceAttrs& d);
+/// Throws ShapeError unless top_k < classes.
+void check_outcomes(const InferCall& call, std::int64_t classes);
+/// The divergence of logits [..., C] per row in public ops.
+Tensor divergence_of(const DivergenceAttrs& d, const Tensor& student, const Tensor& teacher);
 
 }  // namespace retort::loss

@@ -5,6 +5,7 @@
 // vocabulary) have probability 0, and 0 times -infinity is 0. Nothing is multiplied by T^2: callers who want gradients
 // of one size at every temperature multiply by it. Errors: ShapeError, DTypeError, ValueError.
 #pragma once
+#include "tensor/attrs.h"
 #include "tensor/tensor.h"
 
 namespace retort {
@@ -41,5 +42,20 @@ Tensor tv(const Tensor& student, const Tensor& teacher, Temperatures temperature
 /// (DistiLLM, Ko et al. 2024), 0 < a < 1. At most -log a, also where supports differ.
 Tensor skew_forward(const Tensor& student, const Tensor& teacher, double a, Temperatures temperatures = {});
 Tensor skew_reverse(const Tensor& student, const Tensor& teacher, double a, Temperatures temperatures = {});
+
+/// Any of these from its description. With top_k = k the teacher's k likeliest outcomes (ties: lower index) stay apart
+/// and all others count as one: at most the full divergence, and equal to it when the tails are proportional. The
+/// choice of outcomes is a constant of the gradient. Throws ShapeError unless k < C.
+Tensor divergence(const DivergenceAttrs& d, const Tensor& student, const Tensor& teacher);
+
+/// Logits that are never held: hidden [..., d] times weight [V, d] transposed, plus bias [V] when defined.
+struct LinearHead {
+  Tensor hidden, weight, bias = {};
+};
+/// divergence(d, student's logits, teacher's logits) [...] from both heads' inputs, some rows at a time: forward and
+/// backward hold at most 48 MiB of logits (16 rows where that is more) whatever the number of rows, and the backward
+/// computes them again. One dtype for all; 16-bit heads give f32 losses and collect the weight's gradient in f32. Only
+/// forward mode and higher orders form the logits. Throws ShapeError, DTypeError, ValueError.
+Tensor linear_divergence(const DivergenceAttrs& d, const LinearHead& student, const LinearHead& teacher);
 
 }  // namespace retort

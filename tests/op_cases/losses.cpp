@@ -1,7 +1,9 @@
 // tests/op_cases/losses.cpp -- cross entropies and divergences.
 #include "autograd/ops/losses.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "autograd/ops/arithmetic.h"
 #include "tests/op_case.h"
@@ -91,6 +93,22 @@ std::vector<NamedDivergence> divergences(Temperatures t) {
   };
 }
 
+/// Both rows with all but the k outcomes that are likeliest in `by` merged into one.
+std::pair<Row, Row> top_outcomes(Row s, Row t, const Row& by, std::size_t k) {
+  std::vector<std::size_t> order(by.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) { return by[i] > by[j]; });
+  Row a(k + 1), b(k + 1);
+  for (std::size_t rank = 0; rank < order.size(); ++rank) {
+    a[std::min(rank, k)] += s[order[rank]];
+    b[std::min(rank, k)] += t[order[rank]];
+  }
+  return {a, b};
+}
+DivergenceAttrs described(DivergenceKind kind, double mix = 0.5, std::int64_t top_k = 0) {
+  return {.kind = kind, .mix = mix, .top_k = top_k};
+}
+
 /// -sum target log p with the target spelled out; labels are in[1].
 Function naive_cross_entropy(double smoothing) {
   return [smoothing](In in) {
@@ -158,6 +176,111 @@ OP_CASE(divergence) {
               {"divergence: logits must be [..., C] with C > 0", [] {
                  tv(randn({2, 0}), randn({2, 0}));
                }}};
+}
+
+OP_CASE(divergence_of_top_outcomes) {
+  c.covers = {"divergence", "divergence_backward"};
+  const auto add = [&c](DivergenceKind kind, std::size_t index, double mix, std::size_t k, const Tensor& s,
+                        const Tensor& t) {
+    const auto naive = divergences({})[index].naive;
+    const DivergenceAttrs d = described(kind, mix, static_cast<std::int64_t>(k));
+    c.samples.push_back({{s, t},
+                         in_dtype([d](auto& a, auto& b) { return divergence(d, a, b); }),
+                         per_row([naive, k](const Row& p, const Row& q) {
+                           const auto [a, b] = top_outcomes(p, q, q, k);
+                           return naive(a, b);
+                         })});
+  };
+  add(DivergenceKind::kl_forward, 0, 0.5, 2, randn({2, 5}), randn({2, 5}, 2));
+  add(DivergenceKind::kl_reverse, 1, 0.5, 2, randn({2, 5}), randn({2, 5}, 2));
+  add(DivergenceKind::js, 2, 0.3, 1, randn({2, 4}), randn({2, 4}, 2));
+  add(DivergenceKind::jeffreys, 3, 0.5, 3, randn({2, 4}), randn({2, 4}, 2));
+  add(DivergenceKind::tv, 4, 0.5, 2, randn({2, 5}), randn({2, 5}, 2));
+  add(DivergenceKind::skew_forward, 5, 0.1, 2, randn({2, 5}), randn({2, 5}, 2));
+  add(DivergenceKind::skew_reverse, 6, 0.9, 2, randn({2, 5}), randn({2, 5}, 2));
+  add(DivergenceKind::kl_forward, 0, 0.5, 2, padded(1), padded(2));
+  add(DivergenceKind::kl_forward, 0, 0.5, 50, randn({3, 1031}), randn({3, 1031}, 2));
+  c.linear_order = false;
+  c.errors = {{"divergence: top_k must leave some of the 3 classes as the tail; got 3",
+               [] {
+                 divergence(described(DivergenceKind::tv, 0.5, 3), randn({2, 3}), randn({2, 3}));
+               }},
+              {"divergence: top_k is positive, or 0", [] {
+                 divergence(described(DivergenceKind::tv, 0.5, -1), randn({2, 3}), randn({2, 3}));
+               }}};
+}
+
+namespace {
+/// The harness' inputs: hidden, weight, bias of the student, then of the teacher; biases may be left out.
+Sample heads(const Shape& rows, std::int64_t classes, DivergenceAttrs d,
+             std::function<double(const Row&, const Row&)> f, bool bias) {
+  const auto shape_of = [&](std::int64_t width) {
+    Shape s = rows;
+    s.push_back(width);
+    return s;
+  };
+  Tensors in{randn(shape_of(3)), randn({classes, 3}, 2), randn(shape_of(5), 3), randn({classes, 5}, 4)};
+  if (bias) {
+    in.push_back(randn({classes}, 5));
+    in.push_back(randn({classes}, 6));
+  }
+  const auto absent = [](In x, std::size_t i) { return x.size() > i ? x[i] : Tensor(); };
+  const auto logits = [](const Tensor& h, const Tensor& w, const Tensor& b) {
+    const Row x = h.values(), weight = w.values(), shift = b.defined() ? b.values() : Row();
+    const auto d_in = static_cast<std::size_t>(w.size(1)), n = static_cast<std::size_t>(w.size(0));
+    Row out;
+    for (std::size_t r = 0; r + d_in <= x.size(); r += d_in)
+      for (std::size_t c = 0; c < n; ++c) {
+        double sum = shift.empty() ? 0 : shift[c];
+        for (std::size_t k = 0; k < d_in; ++k) sum += x[r + k] * weight[c * d_in + k];
+        out.push_back(sum);
+      }
+    return out;
+  };
+  return {in,
+          [d, absent](In x) {
+            const Tensor y = linear_divergence(d, {x[0], x[1], absent(x, 4)}, {x[2], x[3], absent(x, 5)});
+            return Tensors{cast(y, x[0].dtype())};
+          },
+          [=](In x) {
+            const Row s = logits(x[0], x[1], absent(x, 4)), t = logits(x[2], x[3], absent(x, 5));
+            const auto n = static_cast<std::size_t>(classes);
+            Row out;
+            for (std::size_t at = 0; at < s.size(); at += n)
+              out.push_back(f(probabilities(&s[at], n), probabilities(&t[at], n)));
+            return Tensors{Tensor::from(out, rows, DType::f64)};
+          }};
+}
+}  // namespace
+
+OP_CASE(linear_divergence) {
+  c.covers = {"linear_divergence", "linear_divergence_backward"};
+  const std::vector<NamedDivergence> d = divergences({});
+  c.samples = {heads({4}, 5, described(DivergenceKind::kl_forward), d[0].naive, false),
+               heads({2, 2}, 4, described(DivergenceKind::kl_reverse), d[1].naive, true),
+               heads({3}, 4, described(DivergenceKind::js, 0.3), d[2].naive, true),
+               heads({0}, 4, described(DivergenceKind::kl_forward), d[0].naive, true),
+               heads(
+                   {2}, 5, described(DivergenceKind::kl_forward, 0.5, 2),
+                   [f = d[0].naive](const Row& p, const Row& q) {
+                     const auto [a, b] = top_outcomes(p, q, q, 2);
+                     return f(a, b);
+                   },
+                   false),
+               heads({67}, 1031, described(DivergenceKind::skew_reverse, 0.9), d[6].naive, true)};
+  c.linear_order = false;
+  c.errors = {
+      {"linear_divergence: a head's hidden and weight differ in width",
+       [] {
+         linear_divergence({}, {randn({2, 3}), randn({4, 2})}, {randn({2, 3}), randn({4, 3})});
+       }},
+      {"linear_divergence: both heads must give logits of one shape",
+       [] {
+         linear_divergence({}, {randn({2, 3}), randn({4, 3})}, {randn({2, 3}), randn({5, 3})});
+       }},
+      {"linear_divergence: temperatures must be positive", [] {
+         linear_divergence({.student_temperature = 0}, {randn({2, 3}), randn({4, 3})}, {randn({2, 3}), randn({4, 3})});
+       }}};
 }
 
 OP_CASE(cross_entropy) {
