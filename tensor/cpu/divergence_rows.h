@@ -178,11 +178,12 @@ class DivergenceRow {
   /// Selects the outcomes of the loaded row; the mass of the rest is summed, not taken from 1, so it keeps its digits.
   Tail merge() {
     outcomes_.select(attrs_.select_by_student ? a_ : b_);
-    Tail tail;
+    double s = 0, t = 0;
     for (const std::int32_t i : outcomes_.rest()) {
-      tail.s += s_[i];
-      tail.t += t_[i];
+      s += static_cast<double>(s_[i]);
+      t += static_cast<double>(t_[i]);
     }
+    Tail tail{static_cast<C>(s), static_cast<C>(t), 0, 0};
     constexpr C kNone = -std::numeric_limits<C>::infinity();
     tail.a = tail.s == C(0) ? kNone : log_fast(tail.s);
     tail.b = tail.t == C(0) ? kNone : log_fast(tail.t);

@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/tape.h"
+#include "tensor/cpu/scratch.h"
 #include "tests/op_case.h"
 
 using namespace retort;
@@ -334,4 +336,23 @@ OP_CASE(soft_cross_entropy) {
   c.errors = {{"soft_cross_entropy: both inputs must have one shape", [] {
                  soft_cross_entropy(randn({2, 3}), randn({3}));
                }}};
+}
+
+TEST_CASE("linear divergence: 49,152 classes take at most 64 MB beside inputs, output and gradients") {
+  for (const auto& [device, rows] : {std::pair{kMeta, 2048}, std::pair{kCpu, 160}}) {
+    Ref<MemoryAccount> account(new MemoryAccount);
+    const MemoryScope scope(account);
+    const std::int64_t width = device == kMeta ? 576 : 8, classes = 49152;
+    const Tensor hidden = Tensor::full({rows, width}, 0.1, DType::f32, device);
+    const Tensor weight = Tensor::full({classes, width}, 0.1, DType::f32, device);
+    const Tensor cot = Tensor::full({rows}, 1, DType::f32, device);
+    const std::int64_t given = account->current(), gradients = given - cot.numel() * 4;
+    const Tensor in[] = {hidden, weight};
+    const bool wants[] = {true, true};
+    const auto loss = [&](In x) { return Tensors{linear_divergence({}, {x[0], x[1]}, {hidden, weight})}; };
+    const Tensors g = pull_back(loss, In(in), std::span(&cot, 1), std::span<const bool>(wants));
+    CHECK(account->peak() - given - gradients <= std::int64_t{64} << 20);
+    CHECK(account->peak() >= given + gradients);
+    CHECK(cpu::scratch_stats().peak <= std::int64_t{64} << 20);
+  }
 }
