@@ -1,6 +1,7 @@
 #include "autograd/jvp.h"
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 
 namespace retort {
 
@@ -18,7 +19,9 @@ class JvpLevel final : public Level {
     Ref<TangentLift> l(new TangentLift);
     l->level = Ref<Level>(this);
     l->below = primal;
-    l->tangent = tangent;
+    // Ops whose kernels want channels innermost ask the primal whether it is stored so, and then hand on both as they
+    // are.
+    l->tangent = primal.layout().channels_last() ? channels_last(tangent) : tangent;
     return with_lift(primal, Ref<LevelLift>(l.get()));
   }
   Tensor tangent_of(const Tensor& t) const {

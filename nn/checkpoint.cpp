@@ -11,7 +11,15 @@ bool is_inside(const std::string& path, const std::string& block) {
 }  // namespace
 
 Tensor checkpoint(const Module& block, BlockForward forward, const Tensor& x, Ctx& ctx) {
-  Tensors inputs{x};
+  const auto run = [forward = std::move(forward)](std::span<const Tensor> in, Ctx& inner) {
+    return forward(in[0], inner);
+  };
+  return checkpoint(block, ManyForward(run), std::span(&x, 1), ctx);
+}
+
+Tensor checkpoint(const Module& block, ManyForward forward, std::span<const Tensor> given, Ctx& ctx) {
+  Tensors inputs(given.begin(), given.end());
+  const std::size_t count = given.size();
   std::vector<const Parameter*> owners;
   // visit is non-const because most visitors write; parameters are only read here.
   for (const auto& [name, p] : parameters_of(const_cast<Module&>(block))) {
@@ -35,11 +43,11 @@ Tensor checkpoint(const Module& block, BlockForward forward, const Tensor& x, Ct
   const auto stats = std::make_shared<std::vector<StatUpdate>*>(ctx.stats);
   const auto run = [=](std::span<const Tensor> in) {
     ParamValues values = outside;
-    for (std::size_t i = 0; i < owners.size(); ++i) values.insert_or_assign(owners[i], in[i + 1]);
+    for (std::size_t i = 0; i < owners.size(); ++i) values.insert_or_assign(owners[i], in[count + i]);
     Ctx c = inner;
     c.substitute = &values;
     c.stats = *stats;
-    Tensors out{forward(in[0], c)};
+    Tensors out{forward(in.first(count), c)};
     c.tapped.resize(c.wanted.size());
     out.insert(out.end(), c.tapped.begin(), c.tapped.end());
     return out;

@@ -12,6 +12,10 @@ using BlockForward = std::function<Tensor(const Tensor& x, Ctx& ctx)>;
 /// walk, and no other tracked parameter may be used in it (AutogradError).
 Tensor checkpoint(const Module& block, BlockForward forward, const Tensor& x, Ctx& ctx);
 
+using ManyForward = std::function<Tensor(std::span<const Tensor> inputs, Ctx& ctx)>;
+/// The same for a block of several inputs, such as a state and its conditions.
+Tensor checkpoint(const Module& block, ManyForward forward, std::span<const Tensor> inputs, Ctx& ctx);
+
 /// The same for a block that is called as block(x, ctx).
 template <class Block>
 Tensor checkpoint(const Block& block, const Tensor& x, Ctx& ctx) {

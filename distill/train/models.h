@@ -1,6 +1,7 @@
 // distill/train/models.h -- architectures by name: what `models.NAME.arch` and checkpoints' `arch` may say.
 #pragma once
 #include "distill/train/call.h"
+#include "nn/denoiser.h"
 #include "nn/model.h"
 
 namespace retort {
@@ -15,6 +16,11 @@ struct ModelSizes {
 /// heads=3), deit(..), the same as vit_tiny, vit_small, vit_base and deit_*, gpt2(vocab=50257 context=1024 width=768
 /// depth=12 heads=12), llama(.. kv_heads=4 hidden=2048 head=tied). Throws ConfigError naming the nearest.
 std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes);
+
+/// The same for denoisers: dit(image=32 patch=2 in=4 out=8 classes=1000 width=384 depth=12 heads=6 times=1), dit_small,
+/// dit_base, dit_large and dit_xl, unet(image=32 in=3 width=128 mult=1x2x2x2 blocks=4 attention=16), and
+/// edm(net=unet(..) sigma_data=0.5), which wraps one.
+std::unique_ptr<Denoiser> build_denoiser(const Call& call, const ModelSizes& sizes);
 
 /// A head over a tap whose value has shape `from` and must become shape `to` (both without the batch axis):
 /// conv_reg (FitNet's regressor: a convolution that fits the sizes, then norm and ReLU), linear.

@@ -117,7 +117,7 @@ TEST_CASE("models: transformers start from the reference's laws") {
 TEST_CASE("models: a small gpt2 and llama have derivatives to second order in every parameter") {
   for (const char* arch : {"gpt2(vocab=5 context=4 width=4 depth=1 heads=2 hidden=6)",
                            "llama(vocab=5 context=4 width=4 depth=1 heads=2 kv_heads=1 hidden=6 head=tied)"}) {
-    CAPTURE(arch);
+    CAPTURE(std::string(arch));
     const auto model = built(arch);
     convert(*model, DType::f64);
     std::vector<std::string> names;

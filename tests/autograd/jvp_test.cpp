@@ -1,0 +1,28 @@
+// tests/autograd/jvp_test.cpp -- tangents go with their primals whatever the memory arrangement of either.
+#include "autograd/jvp.h"
+
+#include "autograd/check_grads.h"
+#include "autograd/ops/conv.h"
+#include "autograd/ops/nn.h"
+#include "autograd/ops/pool.h"
+#include "autograd/ops/shape.h"
+#include "tests/op_case.h"
+
+using namespace retort;
+using namespace retort::testing;
+
+TEST_CASE("jvp: a row-major tangent of a channels-last image gives what a channels-last one does") {
+  const Tensor x = channels_last(randn({2, 3, 4, 4})), v = randn({2, 3, 4, 4}, 2), w = randn({5, 3, 3, 3}, 3);
+  const std::function<Tensor(const Tensor&)> functions[] = {
+      [](const Tensor& a) { return avg_pool2d(a); }, [](const Tensor& a) { return max_pool2d(a); },
+      [&w](const Tensor& a) { return conv2d(a, w, {}, {.padding = 1}); }};
+  for (const auto& f : functions)
+    CHECK(jvp(f, x, v, JvpMode::tracked).second.values() ==
+          jvp(f, x, channels_last(v), JvpMode::tracked).second.values());
+}
+
+TEST_CASE("jvp: ops on images follow ops whose tangents are stored row-major") {
+  const Tensor x = randn({2, 4, 4, 4});
+  const auto f = [](std::span<const Tensor> in) { return Tensors{avg_pool2d(group_norm(in[0], 2, {}, {}))}; };
+  CHECK(check_grads(f, std::span(&x, 1)) == "");
+}
