@@ -16,9 +16,19 @@ struct ReduceAttrs {
   double divisor = 1;
 };
 
-struct CumsumAttrs {
+/// Scans along an axis: cumsum, cumprod, logcumsumexp, linear_recurrence. An exclusive scan leaves out the element at
+/// its own place.
+struct ScanAttrs {
   int axis = 0;
   bool reverse = false;  ///< from the last element to the first
+  bool exclusive = false;
+};
+
+/// sort (all elements of a line) and top_k (the first `count` of them).
+struct SortAttrs {
+  int axis = 0;
+  bool descending = false;
+  std::int64_t count = 0;
 };
 
 /// slice: the box of `shape` elements from `begin` in steps of `step`. embed: where the input lies within `shape`, and
@@ -128,6 +138,21 @@ struct TriangleAttrs {
 /// triangular_solve: which half of the matrix is read, and whether it is transposed.
 struct TriangularSolveAttrs {
   bool upper = false, transpose = false;
+};
+
+/// fft, rfft, irfft: `length` of the transform, which runs with e^(+i..) when `inverse`; results are multiplied by
+/// `scale`, and where half a spectrum stands for the whole, bins that stand for two count `middle` times.
+struct FftAttrs {
+  std::int64_t length = 0;
+  double scale = 1;
+  bool inverse = false;
+  double middle = 1;
+};
+
+/// sinkhorn: entropy's weight, and how often both marginals are fitted.
+struct SinkhornAttrs {
+  double epsilon = 1;
+  int iterations = 0;
 };
 
 /// divide_by_gaps: differences are taken of the values (1) or of their squares (2).

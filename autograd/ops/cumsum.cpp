@@ -1,5 +1,5 @@
 // autograd/ops/cumsum.cpp -- cumsum(x, axis): running sums along an axis; the adjoint runs the other way.
-#include "autograd/ops/reduce.h"
+#include "autograd/ops/scan.h"
 #include "autograd/rule.h"
 #include "tensor/attrs.h"
 
@@ -13,15 +13,16 @@ struct Cumsum : Linear<Cumsum> {
     call.output(call.in[0].shape(), call.in[0].dtype(), infer::like(call.in[0]));
   }
   static Tensor transpose(std::size_t, const Tensor& cot, const VjpCall& c) {
-    const auto& a = c.attrs.as<CumsumAttrs>();
-    return cumsum(cot, a.axis, !a.reverse);
+    const auto& a = c.attrs.as<ScanAttrs>();
+    return cumsum(cot, a.axis, !a.reverse, a.exclusive);
   }
 };
 REGISTER_OP(Cumsum);
 }  // namespace
 
-Tensor cumsum(const Tensor& x, int axis, bool reverse) {
-  return apply_with<Cumsum>(AttrBox::of(CumsumAttrs{normalize_axis(axis, x.rank(), "cumsum"), reverse}), x);
+Tensor cumsum(const Tensor& x, int axis, bool reverse, bool exclusive) {
+  const int a = normalize_axis(axis, x.rank(), "cumsum");
+  return apply_with<Cumsum>(AttrBox::of(ScanAttrs{a, reverse, exclusive}), x);
 }
 
 }  // namespace retort

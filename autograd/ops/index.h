@@ -20,5 +20,15 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index);
 /// A tensor of zeros with `extent` along `axis` to which src's elements are added at `index`, line by line (the adjoint
 /// of gather). src and index have one shape.
 Tensor scatter_add(const Tensor& src, int axis, const Tensor& index, std::int64_t extent);
+/// x with src's elements written at `index`, line by line along `axis`: out[i, index[i, j, ..], ..] = src[i, j, ..].
+/// src and index have one shape, with x's extents on all other axes. Of several writes to one place the last one
+/// counts, and it alone has a gradient. Any dtype.
+Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& src);
+/// x where the bool `mask` (which broadcasts) is false, `value` where it is true.
+Tensor masked_fill(const Tensor& x, const Tensor& mask, double value);
+
+/// How often each id in [0, bins) occurs in i64 ids of any shape: i64 [bins]; with float weights, of the ids' shape,
+/// the sum of the weights of each id in their dtype, through which gradients flow.
+Tensor bincount(const Tensor& ids, std::int64_t bins, const Tensor& weights = {});
 
 }  // namespace retort

@@ -27,9 +27,6 @@ Tensor argmin(const Tensor& x, int axis = -1, bool keepdim = false);
 Tensor all(const Tensor& x, const Axes& axes = {}, bool keepdim = false);
 Tensor any(const Tensor& x, const Axes& axes = {}, bool keepdim = false);
 
-/// Running sum along an axis, same shape; from the end when `reverse`. Float dtypes.
-Tensor cumsum(const Tensor& x, int axis, bool reverse = false);
-
 /// Sums the broadcast axes away, so that the result has `shape` (the adjoint of broadcast_to).
 Tensor sum_to(const Tensor& x, const Shape& shape);
 

@@ -170,6 +170,36 @@ RETORT_CPU_KERNEL(scatter_add) {
   });
 }
 
+RETORT_CPU_KERNEL(scatter) {
+  const Tensor &x = call.in[0], &index = call.in[1], &src = call.in[2], &y = call.out[0];
+  const int axis = call.attrs.as<IndexAttrs>().axis;
+  const std::int64_t n = index.shape()[axis], extent = y.shape()[axis];
+  if (index.numel() > 0 && extent == 0) out_of_range("scatter", index.values<std::int64_t>()[0], axis, extent);
+  if (y.numel() == 0) return;
+  const std::int64_t sx = x.strides()[axis], si = index.strides()[axis], ss = src.strides()[axis],
+                     sy = y.strides()[axis];
+  const std::int64_t* pi = n > 0 ? index.data<std::int64_t>() : nullptr;
+  visit_any(x.dtype(), [&]<class T>(T) {
+    const T *px = x.data<T>(), *ps = n > 0 ? src.data<T>() : nullptr;
+    T* py = y.mutable_data<T>();
+    cpu::for_each_line<4>({y.layout(), x.layout(), index.layout(), src.layout()}, axis, [&](const auto& at) {
+      for (std::int64_t k = 0; k < extent; ++k) py[at[0] + k * sy] = px[at[1] + k * sx];
+      for (std::int64_t k = 0; k < n; ++k) {
+        const std::int64_t i = pi[at[2] + k * si];
+        if (i < 0 || i >= extent) out_of_range("scatter", i, axis, extent);
+        py[at[0] + i * sy] = ps[at[3] + k * ss];
+      }
+    });
+  });
+}
+
+RETORT_CPU_KERNEL(bincount) {
+  const std::int64_t bins = call.out[0].numel();
+  std::int64_t* count = call.out[0].mutable_data<std::int64_t>();
+  std::fill_n(count, bins, 0);
+  for (const std::int64_t id : checked_indices(call.in[0], "bincount", 0, bins)) ++count[id];
+}
+
 RETORT_CPU_KERNEL(one_hot) {
   const std::int64_t classes = call.out[0].shape().back();
   const auto ids = checked_indices(call.in[0], "one_hot", call.out[0].rank() - 1, classes);

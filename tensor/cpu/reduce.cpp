@@ -143,23 +143,4 @@ RETORT_CPU_KERNEL(logsumexp) {
   });
 }
 
-RETORT_CPU_KERNEL(cumsum) {
-  const auto& attrs = call.attrs.as<CumsumAttrs>();
-  const Tensor &x = call.in[0], &y = call.out[0];
-  visit_float(x.dtype(), [&]<class T>(T) {
-    const T* px = x.numel() > 0 ? x.data<T>() : nullptr;
-    T* py = y.mutable_data<T>();
-    const std::int64_t n = x.size(attrs.axis);
-    const std::int64_t sx = x.strides()[attrs.axis], sy = y.strides()[attrs.axis];
-    cpu::for_each_line<2>({y.layout(), x.layout()}, attrs.axis, [&](const std::array<std::int64_t, 2>& at) {
-      compute_t<T> total = 0;
-      for (std::int64_t i = 0; i < n; ++i) {
-        const std::int64_t k = attrs.reverse ? n - 1 - i : i;
-        total += static_cast<compute_t<T>>(px[at[1] + k * sx]);
-        py[at[0] + k * sy] = static_cast<T>(total);
-      }
-    });
-  });
-}
-
 }  // namespace retort

@@ -1,6 +1,7 @@
 // tests/op_cases/index.cpp -- reading and adding by index, against loops over the definition.
 #include "autograd/ops/index.h"
 
+#include "autograd/ops/arithmetic.h"
 #include "autograd/ops/create.h"
 #include "tests/op_case.h"
 
@@ -175,6 +176,68 @@ OP_CASE(scatter_add) {
               {"scatter_add: source and index must have one shape", [] {
                  scatter_add(randn({4, 1}), 1, randint({4, 2}, 3), 3);
                }}};
+}
+
+OP_CASE(scatter) {
+  c.order = 2;
+  c.covers = {"scatter"};
+  const auto add = [&](const Shape& shape, int axis, std::int64_t n) {
+    Shape writes = shape;
+    writes[axis] = n;
+    c.samples.push_back({{randn(shape), randint(writes, shape[axis]), randn(writes, 2)},
+                         [=](In in) { return Tensors{scatter(in[0], axis, in[1], in[2])}; },
+                         [=](In in) {
+                           auto y = in[0].values();
+                           const auto src = in[2].values();
+                           for_each_line_pair(around(in[0].shape(), axis), in[1], axis,
+                                              [&](std::size_t to, std::size_t from) { y[to] = src[from]; });
+                           return Tensors{Tensor::from(y, in[0].shape(), DType::f64)};
+                         }});
+  };
+  add({4, 6}, 1, 3);
+  add({3, 4}, 0, 7);  // more writes than places: the last one of each counts
+  add({2, 3, 5, 7}, 1, 2);
+  add({4, 3}, 1, 0);
+  add({300, 301}, 1, 11);
+  c.samples.push_back({{randn({3, 4}), equal(randint({1, 4}, 2), Tensor::zeros({}, DType::i64))},
+                       [](In in) { return Tensors{masked_fill(in[0], in[1], -7)}; },
+                       [](In in) {
+                         auto y = in[0].values();
+                         const auto mask = in[1].values();
+                         for (std::size_t i = 0; i < y.size(); ++i)
+                           if (mask[i % 4] != 0) y[i] = -7;
+                         return Tensors{Tensor::from(y, in[0].shape(), DType::f64)};
+                       },
+                       "masked_fill"});
+  c.errors = {{"scatter: index 3 is out of range for axis 1 of extent 3",
+               [] {
+                 scatter(randn({4, 3}), 1, Tensor::full({4, 1}, 3, DType::i64), randn({4, 1}));
+               }},
+              {"scatter: index and source must have one shape, with the extents of x on all axes but 1",
+               [] {
+                 scatter(randn({4, 3}), 1, randint({4, 2}, 3), randn({4, 1}));
+               }},
+              {"scatter: source and target must have one dtype", [] {
+                 scatter(randn({4, 3}), 1, randint({4, 1}, 3), cast(randn({4, 1}), DType::f32));
+               }}};
+}
+
+OP_CASE(bincount) {
+  c.covers = {"bincount", "scatter_add"};
+  c.order = 2;
+  c.naive = [](In in) {
+    std::vector<double> y(7, 0.0);
+    const auto ids = in[0].values<std::int64_t>();
+    const auto weights = in.size() > 1 ? in[1].values() : std::vector<double>(ids.size(), 1.0);
+    for (std::size_t i = 0; i < ids.size(); ++i) y[static_cast<std::size_t>(ids[i])] += weights[i];
+    return Tensors{Tensor::from(y, {7}, DType::f64)};
+  };
+  c.fn = [](In in) { return Tensors{bincount(in[0], 7, in.size() > 1 ? in[1] : Tensor())}; };
+  c.samples = {
+      {{randint({3, 4}, 7), randn({3, 4})}}, {{randint({5, 300, 61}, 7)}}, {{randint({}, 7)}}, {{randint({0}, 7)}}};
+  c.errors = {{"bincount: index 7 is out of range for axis 0 of extent 7",
+               [] { bincount(Tensor::full({2}, 7, DType::i64), 7); }},
+              {"bincount: ids and weights must have one shape", [] { bincount(randint({2}, 7), 7, randn({3})); }}};
 }
 
 OP_CASE(one_hot) {

@@ -199,34 +199,3 @@ OP_CASE(any) {
                reduction_sample(not_equal(randn({300, 300}), randn({300, 300})), {}, any, reference)};
   c.errors = {{"any: the input must be bool", [] { any(randn({2})); }}};
 }
-
-OP_CASE(cumsum) {
-  c.order = 2;
-  const auto along = [](int axis, bool reverse) {
-    return [=](In in) { return Tensors{cumsum(in[0], axis, reverse)}; };
-  };
-  /// y[o, k, i] = sum over j <= k (or >= k) of x[o, j, i].
-  const auto naive = [](int axis, bool reverse) {
-    return [=](In in) {
-      const Shape& s = in[0].shape();
-      const auto x = in[0].values();
-      auto y = x;
-      std::int64_t inner = 1;
-      for (int a = axis + 1; a < s.rank(); ++a) inner *= s[a];
-      for (std::int64_t i = 0; i < static_cast<std::int64_t>(x.size()); ++i) {
-        const std::int64_t k = i / inner % s[axis];
-        double t = 0;
-        for (std::int64_t j = reverse ? k : 0; j <= (reverse ? s[axis] - 1 : k); ++j)
-          t += x[static_cast<std::size_t>(i + (j - k) * inner)];
-        y[static_cast<std::size_t>(i)] = t;
-      }
-      return Tensors{Tensor::from(y, s, DType::f64)};
-    };
-  };
-  c.samples = {{{randn({3, 4})}, along(1, false), naive(1, false)},
-               {{randn({3, 4})}, along(0, true), naive(0, true)},
-               {{randn({2, 3, 5, 7})}, along(1, false), naive(1, false)},
-               {{randn({0, 4})}, along(1, false), naive(1, false)},
-               {{randn({7, 301})}, along(-1, true), naive(1, true)}};
-  c.errors = {{"cumsum: axis 2 is outside", [] { cumsum(randn({2, 3}), 2); }}};
-}
