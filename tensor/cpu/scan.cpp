@@ -1,4 +1,5 @@
 // tensor/cpu/scan.cpp -- CPU kernels of scans: running sums, products, log-sums and linear recurrences along an axis.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -14,7 +15,8 @@ namespace retort {
 
 namespace {
 
-constexpr std::int64_t kPanel = 32;  ///< lines that advance together
+constexpr std::int64_t kPanel = 256;   ///< lines that advance together, when they lie side by side
+constexpr std::int64_t kFarPanel = 8;  ///< when they do not: one cache line of each should stay in reach
 
 /// Calls f(lines, offsets, steps) for panels of at most kPanel lines along `axis`, in parallel: the first line's
 /// offset and the distance of the lines, per operand.
@@ -29,9 +31,11 @@ void for_each_panel(std::array<Layout, N> layouts, int axis, const F& f) {
   cpu::for_each_run(
       cpu::LoopNest<N>(layouts),
       [&](std::int64_t n, std::array<std::int64_t, N> at, const auto& step) {
-        for (std::int64_t i = 0; i < n; i += kPanel) {
-          f(std::min(kPanel, n - i), at, step);
-          for (std::size_t k = 0; k < N; ++k) at[k] += kPanel * step[k];
+        const bool near = std::all_of(step.begin(), step.end(), [](std::int64_t s) { return s == 1; });
+        const std::int64_t panel = near ? kPanel : kFarPanel;
+        for (std::int64_t i = 0; i < n; i += panel) {
+          f(std::min(panel, n - i), at, step);
+          for (std::size_t k = 0; k < N; ++k) at[k] += panel * step[k];
         }
       },
       std::max<std::int64_t>(1, cpu::kGrain / length));
