@@ -28,17 +28,19 @@ void for_each_panel(std::array<Layout, N> layouts, int axis, const F& f) {
     layout.strides.erase(axis);
   }
   if (layouts[0].numel() == 0) return;
+  const cpu::LoopNest<N> nest(layouts);
+  bool near = true;
+  for (const auto& strides : nest.stride) near &= strides[static_cast<std::size_t>(nest.rank - 1)] == 1;
+  const std::int64_t panel = near ? kPanel : kFarPanel;
   cpu::for_each_run(
-      cpu::LoopNest<N>(layouts),
+      nest,
       [&](std::int64_t n, std::array<std::int64_t, N> at, const auto& step) {
-        const bool near = std::all_of(step.begin(), step.end(), [](std::int64_t s) { return s == 1; });
-        const std::int64_t panel = near ? kPanel : kFarPanel;
         for (std::int64_t i = 0; i < n; i += panel) {
           f(std::min(panel, n - i), at, step);
           for (std::size_t k = 0; k < N; ++k) at[k] += panel * step[k];
         }
       },
-      std::max<std::int64_t>(1, cpu::kGrain / length));
+      std::max(near ? kPanel : 1, cpu::kGrain / length));
 }
 
 /// Advances a panel by one element per line; y gets the state after it, or before it when `exclusive`.
