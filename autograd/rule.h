@@ -60,7 +60,8 @@ struct NonDifferentiable {
 ///   derivative(x)            dy/dx from the input          (unary; or derivative(x, attrs))
 ///   derivative_at(x, y)      dy/dx from input and output   (unary; `uses_input` false when y suffices)
 ///   partial(i, a, b)         dy/d(input i)                 (binary)
-/// These are written in public ops, so they give every order.
+/// These are written in public ops, so they give every order. Unary ones may have pull(cot, x or y), cot times the
+/// slope as one kernel: see SlopeProduct.
 template <class R>
 struct Elementwise {
   static constexpr Kind kind = Kind::elementwise;
@@ -88,8 +89,12 @@ struct Elementwise {
       return R::derivative(in[0]);
   }
   static void vjp(VjpCall& c) {
-    for (std::size_t i = 0; i < c.in.size(); ++i)
-      if (c.wants[i]) c.grad[i] = mul(c.cot[0], slope(i, c.in, c.out, c.attrs));
+    if constexpr (requires { R::pull(c.cot[0], c.in[0]); }) {
+      c.grad[0] = R::pull(c.cot[0], from_output ? c.out[0] : c.in[0]);
+    } else {
+      for (std::size_t i = 0; i < c.in.size(); ++i)
+        if (c.wants[i]) c.grad[i] = mul(c.cot[0], slope(i, c.in, c.out, c.attrs));
+    }
   }
   static void jvp(JvpCall& c) {
     for (std::size_t i = 0; i < c.in.size(); ++i) {
@@ -97,6 +102,15 @@ struct Elementwise {
       const Tensor t = mul(c.tangent[i], slope(i, c.in, c.out, c.attrs));
       c.out_tangent[0] = c.out_tangent[0].defined() ? add(c.out_tangent[0], t) : t;
     }
+  }
+};
+
+/// The reverse rule of an activation in one pass over memory: cot times the slope at v, the activation's input or
+/// output. R: name, slope(v), and curvature(v) = d slope / dv.
+template <class R>
+struct SlopeProduct : Elementwise<R> {
+  static Tensor partial(int i, const Tensor& cot, const Tensor& v) {
+    return i == 0 ? R::slope(v) : mul(cot, R::curvature(v));
   }
 };
 

@@ -65,6 +65,13 @@ struct GeluTanhSlope {
     return T(0.5) * (T(1) + t + x * (T(1) - t * t) * scale * (T(1) + T(3) * cubic * x2));
   }
 };
+/// Cotangent x times the slope at y: the activation's output for relu, tanh and sigmoid, its input for the others.
+RETORT_BINARY_FUNCTOR(ReluBackward, y > T(0) ? x : T(0));
+RETORT_BINARY_FUNCTOR(TanhBackward, x*(T(1) - y * y));
+RETORT_BINARY_FUNCTOR(SigmoidBackward, x*(y*(T(1) - y)));
+RETORT_BINARY_FUNCTOR(GeluBackward, x* GeluSlope{}(y));
+RETORT_BINARY_FUNCTOR(SiluBackward, x* SiluSlope{}(y));
+RETORT_BINARY_FUNCTOR(GeluTanhBackward, x* GeluTanhSlope{}(y));
 RETORT_UNARY_FUNCTOR(Floor, std::floor(x));
 RETORT_UNARY_FUNCTOR(Round, std::nearbyint(x));
 

@@ -18,9 +18,17 @@ struct GeluSlope : Elementwise<GeluSlope> {
 };
 REGISTER_OP(GeluSlope);
 
+struct GeluBackward : SlopeProduct<GeluBackward> {
+  static constexpr std::string_view name = "gelu_backward";
+  static Tensor slope(const Tensor& x) { return apply<GeluSlope>(x); }
+  static Tensor curvature(const Tensor& x) { return GeluSlope::derivative(x); }
+};
+REGISTER_OP(GeluBackward);
+
 struct Gelu : Elementwise<Gelu> {
   static constexpr std::string_view name = "gelu";
   static Tensor derivative(const Tensor& x) { return apply<GeluSlope>(x); }
+  static Tensor pull(const Tensor& cot, const Tensor& x) { return apply<GeluBackward>(cot, x); }
 };
 REGISTER_OP(Gelu);
 }  // namespace

@@ -21,9 +21,17 @@ struct GeluTanhSlope : Elementwise<GeluTanhSlope> {
 };
 REGISTER_OP(GeluTanhSlope);
 
+struct GeluTanhBackward : SlopeProduct<GeluTanhBackward> {
+  static constexpr std::string_view name = "gelu_tanh_backward";
+  static Tensor slope(const Tensor& x) { return apply<GeluTanhSlope>(x); }
+  static Tensor curvature(const Tensor& x) { return GeluTanhSlope::derivative(x); }
+};
+REGISTER_OP(GeluTanhBackward);
+
 struct GeluTanh : Elementwise<GeluTanh> {
   static constexpr std::string_view name = "gelu_tanh";
   static Tensor derivative(const Tensor& x) { return apply<GeluTanhSlope>(x); }
+  static Tensor pull(const Tensor& cot, const Tensor& x) { return apply<GeluTanhBackward>(cot, x); }
 };
 REGISTER_OP(GeluTanh);
 }  // namespace

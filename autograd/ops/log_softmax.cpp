@@ -7,6 +7,30 @@
 namespace retort {
 
 namespace {
+/// v - e^y sum(v), the transposed Jacobian of log_softmax at output y times v.
+struct LogSoftmaxBackward : General<LogSoftmaxBackward> {
+  static constexpr std::string_view name = "log_softmax_backward";
+  static Saves saves(std::uint32_t, const AttrBox&) { return {3, 0, 0}; }
+  static void infer(InferCall& call) { call.output(call.in[0].shape(), call.in[0].dtype(), infer::like(call.in[0])); }
+  static Tensor total(const Tensor& t, const AttrBox& attrs) { return sum(t, {attrs.as<int>()}, true); }
+  static void vjp(VjpCall& c) {
+    const Tensor p = exp(c.in[0]), &v = c.in[1], &u = c.cot[0];
+    if (c.wants[0]) c.grad[0] = neg(p * u * total(v, c.attrs));
+    if (c.wants[1]) c.grad[1] = u - total(p * u, c.attrs);
+  }
+  static void jvp(JvpCall& c) {
+    const Tensor p = exp(c.in[0]), &v = c.in[1], &dy = c.tangent[0], &dv = c.tangent[1];
+    Tensor t;
+    if (dv.defined()) t = dv - p * total(dv, c.attrs);
+    if (dy.defined()) {
+      const Tensor turned = neg(p * dy * total(v, c.attrs));
+      t = t.defined() ? t + turned : turned;
+    }
+    c.out_tangent[0] = t;
+  }
+};
+REGISTER_OP(LogSoftmaxBackward);
+
 struct LogSoftmax : General<LogSoftmax> {
   static constexpr std::string_view name = "log_softmax";
   static Saves saves(std::uint32_t, const AttrBox&) { return {0, 1, 0}; }
@@ -15,7 +39,7 @@ struct LogSoftmax : General<LogSoftmax> {
     call.output(call.in[0].shape(), call.in[0].dtype(), infer::like(call.in[0]));
   }
   static void vjp(VjpCall& c) {
-    if (c.wants[0]) c.grad[0] = c.cot[0] - exp(c.out[0]) * sum(c.cot[0], {c.attrs.as<int>()}, true);
+    if (c.wants[0]) c.grad[0] = apply_with<LogSoftmaxBackward>(c.attrs, c.out[0], c.cot[0]);
   }
   static void jvp(JvpCall& c) {
     if (c.tangent[0].defined())

@@ -15,9 +15,17 @@ struct SiluSlope : Elementwise<SiluSlope> {
 };
 REGISTER_OP(SiluSlope);
 
+struct SiluBackward : SlopeProduct<SiluBackward> {
+  static constexpr std::string_view name = "silu_backward";
+  static Tensor slope(const Tensor& x) { return apply<SiluSlope>(x); }
+  static Tensor curvature(const Tensor& x) { return SiluSlope::derivative(x); }
+};
+REGISTER_OP(SiluBackward);
+
 struct Silu : Elementwise<Silu> {
   static constexpr std::string_view name = "silu";
   static Tensor derivative(const Tensor& x) { return apply<SiluSlope>(x); }
+  static Tensor pull(const Tensor& cot, const Tensor& x) { return apply<SiluBackward>(cot, x); }
 };
 REGISTER_OP(Silu);
 }  // namespace

@@ -78,6 +78,12 @@ bool register_all() {
   add("gelu_slope", unary_float<e::GeluSlope>);
   add("silu_slope", unary_float<e::SiluSlope>);
   add("gelu_tanh_slope", unary_float<e::GeluTanhSlope>);
+  add("relu_backward", binary_float<e::ReluBackward>);
+  add("tanh_backward", binary_float<e::TanhBackward>);
+  add("sigmoid_backward", binary_float<e::SigmoidBackward>);
+  add("gelu_backward", binary_float<e::GeluBackward>);
+  add("silu_backward", binary_float<e::SiluBackward>);
+  add("gelu_tanh_backward", binary_float<e::GeluTanhBackward>);
   add("floor", unary_float<e::Floor>);
   add("round", unary_float<e::Round>);
   add("add", binary_number<e::Add>);

@@ -58,14 +58,18 @@ OP_CASE(reciprocal) {
 }
 OP_CASE(sin) { smooth(c, sin, std::sin, -4, 4); }
 OP_CASE(cos) { smooth(c, cos, std::cos, -4, 4); }
-OP_CASE(tanh) { smooth(c, tanh, std::tanh, -2, 2); }
+OP_CASE(tanh) {
+  c.covers = {"tanh", "tanh_backward"};
+  smooth(c, tanh, std::tanh, -2, 2);
+}
 OP_CASE(sigmoid) {
+  c.covers = {"sigmoid", "sigmoid_backward"};
   smooth(
       c, sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }, -4, 4);
 }
 OP_CASE(erf) { smooth(c, erf, std::erf, -2, 2); }
 OP_CASE(silu) {
-  c.covers = {"silu", "silu_slope"};
+  c.covers = {"silu", "silu_backward", "silu_slope"};
   smooth(
       c, silu, [](double x) { return x / (1 + std::exp(-x)); }, -4, 4);
 }
@@ -74,12 +78,12 @@ OP_CASE(softplus) {
       c, softplus, [](double x) { return std::log(1 + std::exp(x)); }, -4, 4);
 }
 OP_CASE(gelu) {
-  c.covers = {"gelu", "gelu_slope"};
+  c.covers = {"gelu", "gelu_backward", "gelu_slope"};
   smooth(
       c, gelu, [](double x) { return x * 0.5 * std::erfc(-x / std::numbers::sqrt2); }, -3, 3);
 }
 OP_CASE(gelu_tanh) {
-  c.covers = {"gelu_tanh", "gelu_tanh_slope"};
+  c.covers = {"gelu_tanh", "gelu_tanh_backward", "gelu_tanh_slope"};
   smooth(
       c, gelu_tanh,
       [](double x) {
@@ -89,6 +93,7 @@ OP_CASE(gelu_tanh) {
 }
 
 OP_CASE(relu) {
+  c.covers = {"relu", "relu_backward"};
   kinked(c, relu, [](double x) { return std::max(x, 0.0); }, {0});
 }
 OP_CASE(leaky_relu) {

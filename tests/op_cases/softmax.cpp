@@ -60,6 +60,7 @@ Tensor f64(std::vector<double> v, const Shape& shape) { return Tensor::from(v, s
 }  // namespace
 
 OP_CASE(softmax) {
+  c.covers = {"softmax", "softmax_backward"};
   c.samples = {softmax_of(randn({2, 5}), -1),
                softmax_of(randn({3, 4, 5}), 1),
                softmax_of(randn({2, 3, 5, 7}), 1),
@@ -79,6 +80,7 @@ OP_CASE(softmax) {
 }
 
 OP_CASE(log_softmax) {
+  c.covers = {"log_softmax", "log_softmax_backward"};
   c.samples = {log_softmax_of(randn({2, 5}), -1),
                log_softmax_of(randn({3, 4, 5}), 0),
                log_softmax_of(randn({2, 3, 5, 7}), 1),
