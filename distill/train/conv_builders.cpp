@@ -1,6 +1,10 @@
 #include "distill/train/model_builders.h"
 #include "nn/models/convnet.h"
+#include "nn/models/mobilenet.h"
 #include "nn/models/resnet.h"
+#include "nn/models/shufflenet.h"
+#include "nn/models/vgg.h"
+#include "nn/models/wrn.h"
 
 namespace retort {
 
@@ -42,6 +46,46 @@ std::unique_ptr<Model> build_resnet(CallArgs& args, const ModelSizes& sizes) {
   auto c = sized<ResNetConfig>(args, sizes);
   c.depth = static_cast<int>(args.integer("depth", c.depth, kDepth));
   return std::make_unique<ImageResNet>(c);
+}
+
+std::unique_ptr<Model> build_wrn(CallArgs& args, const ModelSizes& sizes) {
+  auto c = sized<WrnConfig>(args, sizes);
+  c.depth = static_cast<int>(args.integer("depth", c.depth, kDepth));
+  c.width = static_cast<int>(args.integer("width", c.width, {.min = 1, .max = 100}));
+  c.dropout = args.number("dropout", 0.0, kProbability);
+  return std::make_unique<WideResNet>(c);
+}
+
+std::unique_ptr<Model> build_vgg(CallArgs& args, const ModelSizes& sizes) {
+  auto c = sized<VggConfig>(args, sizes);
+  c.depth = static_cast<int>(args.integer("depth", c.depth, kDepth));
+  c.pools = static_cast<int>(args.integer("pools", c.pools, {.min = 0, .max = 4}));
+  return std::make_unique<Vgg>(c);
+}
+
+std::unique_ptr<Model> build_mobilenet_v2(CallArgs& args, const ModelSizes& sizes) {
+  auto c = sized<MobileNetV2Config>(args, sizes);
+  c.width = args.number("width", c.width, {.max = 100, .above = 0});
+  c.dropout = args.number("dropout", c.dropout, kProbability);
+  return std::make_unique<MobileNetV2>(c);
+}
+
+std::unique_ptr<Model> build_mobilenet_v2_cifar(CallArgs& args, const ModelSizes& sizes) {
+  auto c = sized<MobileNetV2Config>(args, sizes);
+  c.cifar = true;
+  c.width = args.number("width", 0.5, {.max = 100, .above = 0});
+  c.dropout = args.number("dropout", 0.0, kProbability);
+  return std::make_unique<MobileNetV2>(c);
+}
+
+std::unique_ptr<Model> build_shufflenet_v1(CallArgs& args, const ModelSizes& sizes) {
+  return std::make_unique<ShuffleNetV1>(sized<ShuffleNetV1Config>(args, sizes));
+}
+
+std::unique_ptr<Model> build_shufflenet_v2(CallArgs& args, const ModelSizes& sizes) {
+  auto c = sized<ShuffleNetV2Config>(args, sizes);
+  c.width = args.number("width", c.width, {.max = 2, .above = 0});
+  return std::make_unique<ShuffleNetV2>(c);
 }
 
 }  // namespace retort

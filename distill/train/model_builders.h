@@ -8,6 +8,12 @@ namespace retort {
 std::unique_ptr<Model> build_convnet(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_resnet_cifar(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_resnet(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_wrn(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_vgg(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_mobilenet_v2(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_mobilenet_v2_cifar(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_shufflenet_v1(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_shufflenet_v2(CallArgs& args, const ModelSizes& sizes);
 
 /// vit(...) and deit(...): what the call leaves out is as in `named`.
 std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitConfig named);

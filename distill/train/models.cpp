@@ -20,9 +20,7 @@ std::unique_ptr<Model> build_mlp(CallArgs& args, const ModelSizes& sizes) {
   c.dropout = args.number("dropout", 0.0, {.min = 0, .max = 1});
   return std::make_unique<MlpNet>(c);
 }
-}  // namespace
 
-namespace {
 /// The entry of a named size of ViT, or of DeiT, which has the distillation token.
 template <VitConfig (*Size)(), bool Distilled>
 std::unique_ptr<Model> build_vit_of(CallArgs& args, const ModelSizes& sizes) {
@@ -41,12 +39,18 @@ const std::map<std::string, Builder, std::less<>>& builders() {
       {"gpt2", build_gpt2},
       {"llama", build_llama},
       {"mlp", build_mlp},
+      {"mobilenet_v2", build_mobilenet_v2},
+      {"mobilenet_v2_cifar", build_mobilenet_v2_cifar},
       {"resnet", build_resnet},
       {"resnet_cifar", build_resnet_cifar},
+      {"shufflenet_v1", build_shufflenet_v1},
+      {"shufflenet_v2", build_shufflenet_v2},
+      {"vgg", build_vgg},
       {"vit", build_vit_of<VitConfig::tiny, false>},
       {"vit_base", build_vit_of<VitConfig::base, false>},
       {"vit_small", build_vit_of<VitConfig::small, false>},
       {"vit_tiny", build_vit_of<VitConfig::tiny, false>},
+      {"wrn", build_wrn},
   };
   return table;
 }

@@ -9,14 +9,15 @@ namespace retort {
 
 namespace {
 constexpr std::pair<std::string_view, Activation> kNames[] = {
-    {"none", Activation::none},           {"relu", Activation::relu}, {"gelu", Activation::gelu},
-    {"gelu_tanh", Activation::gelu_tanh}, {"silu", Activation::silu}, {"tanh", Activation::tanh}};
+    {"none", Activation::none}, {"relu", Activation::relu},           {"relu6", Activation::relu6},
+    {"gelu", Activation::gelu}, {"gelu_tanh", Activation::gelu_tanh}, {"silu", Activation::silu},
+    {"tanh", Activation::tanh}};
 }
 
 Activation activation_from_name(std::string_view name) {
   for (const auto& [known, activation] : kNames)
     if (known == name) return activation;
-  throw ConfigError("activation: unknown name {}; hint: none, relu, gelu, gelu_tanh, silu or tanh", name);
+  throw ConfigError("activation: unknown name {}; hint: none, relu, relu6, gelu, gelu_tanh, silu or tanh", name);
 }
 
 std::string_view name_of(Activation activation) {
@@ -29,6 +30,8 @@ Tensor activate(Activation activation, const Tensor& x) {
   switch (activation) {
     case Activation::relu:
       return relu(x);
+    case Activation::relu6:
+      return clamp(x, 0, 6);
     case Activation::gelu:
       return gelu(x);
     case Activation::gelu_tanh:

@@ -6,7 +6,7 @@
 
 namespace retort {
 
-enum class Activation : std::uint8_t { none, relu, gelu, gelu_tanh, silu, tanh };
+enum class Activation : std::uint8_t { none, relu, relu6, gelu, gelu_tanh, silu, tanh };
 
 /// "relu" -> Activation::relu, and back; throws ConfigError naming the known ones.
 Activation activation_from_name(std::string_view name);

@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/reduce.h"
 #include "distill/train/models.h"
 #include "nn/grad_accumulator.h"
 #include "retort_paths.h"
@@ -101,16 +103,49 @@ void evaluate(const Json& j, const ReferenceForward& forward, std::span<const Te
     note(all, &Disagreement::taps, difference(ctx.tapped[i], j["taps"][names[i]]), "tap " + names[i]);
 }
 
-void compare_gradients(const Json& tensors, GradAccumulator& sink, Disagreement& all) {
+/// One forward and backward in training mode.
+struct Training {
+  Tensor output;
+  std::vector<Tensor> gradients;  ///< parallel to the module's parameters; none without backward
+  std::vector<StatUpdate> statistics;
+};
+
+Training train(Module& m, const ReferenceForward& forward, std::span<const Tensor> inputs, bool gradients,
+               bool recompute) {
+  Training result;
+  GradAccumulator sink(parameters_of(m));
+  Tape tape;
+  Leaves leaves(tape);
+  sink.attach(leaves);
+  Ctx ctx;
+  ctx.training = true;
+  ctx.recompute = recompute;
+  ctx.leaves = gradients ? &leaves : nullptr;
+  ctx.stats = &result.statistics;
+  const Tensor y = forward(inputs, ctx);
+  result.output = y.unlifted();
+  if (gradients) {
+    const Tensor cotangent = cast(draw("cotangent", y.shape(), "uniform"), y.dtype());
+    tape.backward(std::span(&y, 1), std::span(&cotangent, 1), sink);
+    result.gradients = sink.grads();
+  }
+  return result;
+}
+
+/// Against the stored digests, or against the gradients of another run when given.
+void compare_gradients(const Json& tensors, Module& m, const std::vector<Tensor>& gradients,
+                       const std::vector<Tensor>* other, Disagreement& all) {
   double total = 0;
   for (const auto& [name, stored] : tensors.items())
     if (stored.contains("gradient")) total = std::hypot(total, stored["gradient"][0].get<double>());
-  const auto& grads = sink.grads();
-  for (std::size_t i = 0; i < grads.size(); ++i) {
-    const std::string& name = sink.parameters()[i].name;
-    const Digest expected = tensors[name].contains("gradient") ? tensors[name]["gradient"].get<Digest>() : Digest{};
+  const auto parameters = parameters_of(m);
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const Json& stored = tensors[parameters[i].name];
+    const Digest expected = stored.contains("gradient") ? stored["gradient"].get<Digest>() : Digest{};
     const double scale = expected[0] > 1e-9 * total ? expected[0] : total;
-    note(all, &Disagreement::gradients, difference(digest_of(grads[i]), expected, scale), "gradient of " + name);
+    const double d = other ? larger(0, std::sqrt(sum(square(gradients[i] - (*other)[i])).item()) / scale)
+                           : difference(digest_of(gradients[i]), expected, scale);
+    note(all, &Disagreement::gradients, d, "gradient of " + parameters[i].name);
   }
 }
 
@@ -124,29 +159,6 @@ void compare_statistics(const Json& tensors, Module& m, std::span<const StatUpda
     note(all, &Disagreement::statistics, difference(digest_of(b->value), expected, expected[0]), name);
     assign_(b->value, before[i++]);
   }
-}
-
-/// One forward and, with `gradients`, backward in training mode.
-void train(const Json& j, Module& m, const ReferenceForward& forward, std::span<const Tensor> inputs, bool gradients,
-           bool recompute, Disagreement& all) {
-  GradAccumulator sink(parameters_of(m));
-  std::vector<StatUpdate> stats;
-  Tape tape;
-  Leaves leaves(tape);
-  sink.attach(leaves);
-  Ctx ctx;
-  ctx.training = true;
-  ctx.recompute = recompute;
-  ctx.leaves = gradients ? &leaves : nullptr;
-  ctx.stats = &stats;
-  const Tensor y = forward(inputs, ctx);
-  note(all, &Disagreement::output, difference(y.unlifted(), j["training_output"]), "training output");
-  if (gradients) {
-    const Tensor cotangent = cast(draw("cotangent", y.shape(), "uniform"), y.dtype());
-    tape.backward(std::span(&y, 1), std::span(&cotangent, 1), sink);
-    compare_gradients(j["tensors"], sink, all);
-  }
-  compare_statistics(j["tensors"], m, stats, all);
 }
 
 ReferenceForward forward_of(const Model& m) {
@@ -213,9 +225,16 @@ Disagreement Reference::compare(Module& m, const ReferenceForward& forward) cons
   const DType dtype = parameters_of(m).front().parameter->value.dtype();
   const std::vector<Tensor> in = inputs(dtype);
   evaluate(*json_, forward, in, all);
-  const bool gradients = dtype == DType::f64 || !json_->value("kinks", false);
-  train(*json_, m, forward, in, gradients, false, all);
-  if (gradients) train(*json_, m, forward, in, gradients, true, all);
+  const Json& j = *json_;
+  const bool gradients = dtype == DType::f64 || !j.value("kinks", false);
+  const Training plain = train(m, forward, in, gradients, false);
+  note(all, &Disagreement::output, difference(plain.output, j["training_output"]), "training output");
+  compare_gradients(j["tensors"], m, plain.gradients, nullptr, all);
+  compare_statistics(j["tensors"], m, plain.statistics, all);
+  if (!gradients) return all;
+  const Training again = train(m, forward, in, true, true);
+  compare_gradients(j["tensors"], m, again.gradients, &plain.gradients, all);
+  compare_statistics(j["tensors"], m, again.statistics, all);
   return all;
 }
 
