@@ -18,27 +18,34 @@ void GradAccumulator::add(int leaf, const Tensor& contribution) {
   const auto found = index_.find(leaves_->parameter(leaf));
   if (found == index_.end()) return;
   const std::size_t i = found->second;
-  if (touched_[i])
-    accumulate_(sums_[i], contribution);
-  else
+  if (holds_[i] == Holds::old)
     assign_(sums_[i], contribution, "grad_accumulator");
-  touched_[i] = true;
+  else
+    accumulate_(sums_[i], contribution);
+  holds_[i] = Holds::sum;
 }
 
-void GradAccumulator::zero() { touched_.assign(sums_.size(), false); }
+void GradAccumulator::zero() { holds_.assign(sums_.size(), Holds::old); }
 
 void GradAccumulator::scale(double factor) {
   for (std::size_t i = 0; i < sums_.size(); ++i)
-    if (touched_[i]) scale_(sums_[i], factor);
+    if (holds_[i] == Holds::sum) scale_(sums_[i], factor);
 }
 
 const std::vector<Tensor>& GradAccumulator::grads() {
   for (std::size_t i = 0; i < sums_.size(); ++i)
-    if (!touched_[i]) {
+    if (holds_[i] == Holds::old) {
       fill_(sums_[i], 0);
-      touched_[i] = true;
+      holds_[i] = Holds::zeros;
     }
   return sums_;
+}
+
+std::vector<Tensor> GradAccumulator::reached() const {
+  std::vector<Tensor> list(sums_.size());
+  for (std::size_t i = 0; i < sums_.size(); ++i)
+    if (holds_[i] == Holds::sum) list[i] = sums_[i];
+  return list;
 }
 
 }  // namespace retort

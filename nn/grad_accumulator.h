@@ -23,13 +23,17 @@ class GradAccumulator final : public GradSink {
   void scale(double factor);
   /// Parallel to `parameters()`; zeros for parameters that no walk reached. Valid until the next `add` or `zero`.
   const std::vector<Tensor>& grads();
+  /// The same, but undefined for parameters that no walk reached.
+  std::vector<Tensor> reached() const;
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
 
  private:
   std::vector<NamedParameter> parameters_;
   std::unordered_map<const Parameter*, std::size_t> index_;
   std::vector<Tensor> sums_;
-  std::vector<bool> touched_;  ///< an untouched sum holds old values: the first contribution overwrites it
+  /// Old values are overwritten by the first contribution; zeros were asked for before any came.
+  enum class Holds : std::uint8_t { old, zeros, sum };
+  std::vector<Holds> holds_;
   const Leaves* leaves_ = nullptr;
 };
 

@@ -18,6 +18,11 @@ struct AdamAttrs {
   bool decoupled = true;
 };
 
+/// p -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay p);  m = beta2 m + (1 - beta2) g, with sign(0) = 0.
+struct LionAttrs {
+  double lr = 0, beta1 = 0, beta2 = 0, weight_decay = 0;
+};
+
 /// average = decay average + (1 - decay) value.
 struct EmaAttrs {
   double decay = 0;

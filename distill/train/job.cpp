@@ -254,7 +254,10 @@ class Builder {
     PlanContext context;
     for (const auto& [name, role] : setup().roles)
       if (!setup().averages.contains(name)) context.roles.insert(name);
-    for (const auto& [name, term] : setup().terms) context.terms.insert(name);
+    for (const auto& [name, term] : setup().terms) {
+      context.terms.insert(name);
+      if (!term->target()) context.label_terms.insert(name);
+    }
     if (method.has("numbers"))
       for (Config& n : method.child("numbers").items()) context.numbers[n.key()] = Number::parse(n);
     context.term_source = setup().term_source;

@@ -3,20 +3,26 @@
 #include <cmath>
 
 #include "distill/train/call.h"
+#include "nn/optim/adafactor.h"
 #include "nn/optim/adam.h"
+#include "nn/optim/lion.h"
 #include "nn/optim/sgd.h"
+#include "nn/optim/split_momentum.h"
 
 namespace retort {
 
 namespace {
+void parse_betas(Config& c, double& beta1, double& beta2) {
+  if (!c.has("betas")) return;
+  const auto betas = c.get<std::vector<double>>("betas");
+  if (betas.size() != 2) c.child("betas").fail("expected [beta1, beta2]");
+  beta1 = betas[0];
+  beta2 = betas[1];
+}
+
 AdamOptions parse_adam(Config& c) {
   AdamOptions o;
-  if (c.has("betas")) {
-    const auto betas = c.get<std::vector<double>>("betas");
-    if (betas.size() != 2) c.child("betas").fail("expected [beta1, beta2]");
-    o.beta1 = betas[0];
-    o.beta2 = betas[1];
-  }
+  parse_betas(c, o.beta1, o.beta2);
   o.eps = c.get_real("eps", o.eps, {.above = 0});
   o.weight_decay = c.get_real("wd", 0.0, {.min = 0});
   return o;
@@ -45,17 +51,91 @@ Schedule parse_schedule(Config& node, double lr) {
 
 using Maker = std::function<std::unique_ptr<Optimizer>()>;
 
-Maker parse_maker(const std::string& kind, Config& c) {
-  if (kind == "sgd") {
-    SgdOptions o;
-    o.momentum = c.get_real("momentum", 0.0, {.min = 0, .max = 1});
-    o.nesterov = c.get("nesterov", false);
-    o.weight_decay = c.get_real("wd", 0.0, {.min = 0});
-    return [o] { return std::make_unique<Sgd>(o); };
+template <class Optimizer, class Options>
+Maker maker_of(const Options& options) {
+  return [options] { return std::make_unique<Optimizer>(options); };
+}
+
+Maker parse_sgd(Config& c) {
+  SgdOptions o;
+  o.momentum = c.get_real("momentum", 0.0, {.min = 0, .max = 1});
+  o.nesterov = c.get("nesterov", false);
+  o.weight_decay = c.get_real("wd", 0.0, {.min = 0});
+  return maker_of<Sgd>(o);
+}
+
+Maker parse_lion(Config& c) {
+  LionOptions o;
+  parse_betas(c, o.beta1, o.beta2);
+  o.weight_decay = c.get_real("wd", 0.0, {.min = 0});
+  return maker_of<Lion>(o);
+}
+
+Maker parse_adafactor(Config& c) {
+  AdafactorOptions o;
+  o.beta1 = c.get_real("beta1", o.beta1, {.min = 0, .max = 1});
+  o.decay = c.get_real("decay", o.decay, {.min = 0});
+  if (c.has("eps")) {
+    const auto eps = c.get<std::vector<double>>("eps");
+    if (eps.size() != 2) c.child("eps").fail("expected [eps1, eps2]");
+    o.eps1 = eps[0];
+    o.eps2 = eps[1];
   }
-  const AdamOptions o = parse_adam(c);
-  if (kind == "adam") return [o] { return std::make_unique<Adam>(o); };
-  return [o] { return std::make_unique<AdamW>(o); };
+  o.threshold = c.get_real("threshold", o.threshold, {.above = 0});
+  o.weight_decay = c.get_real("wd", 0.0, {.min = 0});
+  o.relative = c.get("relative", true);
+  return maker_of<Adafactor>(o);
+}
+
+Maker parse_split(Config& c, double delta) {
+  SplitMomentumOptions o;
+  o.delta = delta;
+  o.momentum = c.get_real("momentum", {.min = 0, .max = 1});
+  o.weight_decay = c.get_real("wd", 0.0, {.min = 0});
+  return maker_of<SplitMomentum>(o);
+}
+
+using OptimizerTable = std::map<std::string, Maker (*)(Config&), std::less<>>;
+
+const OptimizerTable& optimizers() {
+  static const OptimizerTable table{{"sgd", parse_sgd},
+                                    {"adam", [](Config& c) { return maker_of<Adam>(parse_adam(c)); }},
+                                    {"adamw", [](Config& c) { return maker_of<AdamW>(parse_adam(c)); }},
+                                    {"lion", parse_lion},
+                                    {"adafactor", parse_adafactor}};
+  return table;
+}
+
+using AggregateRule = AggregateSpec (*)(CallArgs&);
+
+/// A rule that is a function of the Gram matrix alone.
+template <LossWeights (*rule)(const Gram&)>
+AggregateSpec of_gram(CallArgs&) {
+  return {[](const Gram& g, const RngKey&) { return rule(g); }, {}};
+}
+
+const std::map<std::string, AggregateRule, std::less<>>& aggregates() {
+  static const std::map<std::string, AggregateRule, std::less<>> table{
+      {"sum", [](CallArgs&) { return AggregateSpec{}; }},
+      {"min_norm", of_gram<min_norm_weights>},
+      {"upgrad", of_gram<upgrad_weights>},
+      {"dualproj", of_gram<dualproj_weights>},
+      {"pcgrad",
+       [](CallArgs&) {
+         return AggregateSpec{pcgrad_weights, {}};
+       }},
+      {"cagrad",
+       [](CallArgs& args) {
+         const double c = args.number("c", 0.5, {.min = 0});
+         return AggregateSpec{[c](const Gram& g, const RngKey&) { return cagrad_weights(g, c); }, {}};
+       }},
+      {"nash", of_gram<nash_weights>},
+      {"aligned", of_gram<aligned_weights>},
+      {"imtl", of_gram<imtl_weights>},
+      {"split_momentum", [](CallArgs& args) {
+         return AggregateSpec{{}, args.number("delta", {.min = 0, .max = 1})};
+       }}};
+  return table;
 }
 
 std::int64_t parse_steps(Config& phase, PlanContext& context, const std::string& source) {
@@ -78,6 +158,18 @@ void require_known(const std::set<std::string>& names, const std::string& name, 
   if (!names.contains(name)) fail_lookup({name, {}, at.where()}, what, {names.begin(), names.end()});
 }
 
+/// Gives every term its gradient: one for all, one each, or the task's and the distillation's.
+void group_terms(UpdateSpec& u, Config& c, const PlanContext& context) {
+  std::set<std::size_t> seen;
+  for (std::size_t k = 0; k < u.terms.size(); ++k) {
+    const std::size_t side = context.label_terms.contains(u.terms[k].first) ? 0 : 1;
+    u.group.push_back(u.aggregate.weights ? k : u.aggregate.delta ? side : 0);
+    seen.insert(u.group.back());
+  }
+  if (u.aggregate.delta && seen.size() < 2)
+    c.child("aggregate").fail("split_momentum needs a term that compares with labels and one that does not");
+}
+
 UpdateSpec parse_update(Config& c, PlanContext& context) {
   UpdateSpec u;
   u.train = c.get<std::vector<std::string>>("train");
@@ -89,31 +181,43 @@ UpdateSpec parse_update(Config& c, PlanContext& context) {
   if (u.train.empty() || u.terms.empty()) c.fail("an update needs roles in `train` and at least one term");
   u.every = c.get_int("every", 1, {.min = 1});
   u.clip = c.get_real("clip", 0.0, {.min = 0});
+  if (c.has("aggregate")) u.aggregate = parse_aggregate(c.child("aggregate"));
+  group_terms(u, c, context);
   Config& optim = c.child("optim");
   if (optim.is_scalar()) {
     if (optim.as<std::string>() != "job") optim.fail("expected an optimiser, or `job`");
     if (!context.job_optim->has(u.train[0]))
       optim.fail(fmt::format("the method leaves it to the job; set optim.{}", u.train[0]));
-    u.optim = parse_optim(context.job_optim->child(u.train[0]));
+    u.optim = parse_optim(context.job_optim->child(u.train[0]), u.aggregate.delta);
   } else {
-    u.optim = parse_optim(optim);
+    u.optim = parse_optim(optim, u.aggregate.delta);
   }
   return u;
 }
 }  // namespace
 
-OptimSpec parse_optim(Config& node) {
+OptimSpec parse_optim(Config& node, std::optional<double> delta) {
   OptimSpec spec;
-  int found = 0;
-  for (const char* kind : {"sgd", "adam", "adamw"}) {
+  std::vector<std::string> names;
+  for (const auto& [kind, parse] : optimizers()) {
+    names.push_back(kind);
     if (!node.has(kind)) continue;
+    if (spec.make) node.fail("expected exactly one optimiser");
     Config& c = node.child(kind);
-    spec.schedule.base = c.get_real("lr", {.min = 0});
-    spec.make = parse_maker(kind, c);
-    ++found;
+    if (delta && kind != "sgd") c.fail("split_momentum is a kind of sgd");
+    spec.schedule.base = kind == "adafactor" ? c.get_real("lr", 1e-2, {.min = 0}) : c.get_real("lr", {.min = 0});
+    spec.make = delta ? parse_split(c, *delta) : parse(c);
   }
-  if (found != 1) node.fail("expected exactly one of sgd, adam, adamw");
+  if (!spec.make) node.fail(fmt::format("expected one optimiser of {}", fmt::join(names, ", ")));
   if (node.has("schedule")) spec.schedule = parse_schedule(node.child("schedule"), spec.schedule.base);
+  return spec;
+}
+
+AggregateSpec parse_aggregate(Config& node) {
+  const Call call = parse_call(node);
+  CallArgs args(call);
+  AggregateSpec spec = lookup(aggregates(), call, "aggregate")(args);
+  args.done();
   return spec;
 }
 

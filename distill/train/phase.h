@@ -1,9 +1,11 @@
 // distill/train/phase.h -- the phase plan of a method: who moves, by which terms, in which order.
 #pragma once
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "distill/train/numbers.h"
+#include "nn/optim/aggregate.h"
 #include "nn/optim/optimizer.h"
 #include "nn/optim/schedule.h"
 
@@ -14,13 +16,26 @@ struct OptimSpec {
   std::function<std::unique_ptr<Optimizer>()> make;
   Schedule schedule;  ///< of the learning rate over the phase
 };
-/// Parses the map at `node`. Throws ConfigError naming the nearest optimiser, schedule or key.
-OptimSpec parse_optim(Config& node);
+/// Parses the map at `node`: sgd, adam, adamw, lion or adafactor. With `delta`, sgd becomes split momentum. Throws
+/// ConfigError naming the nearest optimiser, schedule or key.
+OptimSpec parse_optim(Config& node, std::optional<double> delta = {});
+
+/// How the gradients of an update's terms become one: `aggregate: upgrad`, `cagrad(.4)`, `split_momentum(.075)`, ...
+struct AggregateSpec {
+  /// Weights of the terms' gradients, for rules that keep every term apart; empty for sum and split momentum.
+  std::function<LossWeights(const Gram& gram, const RngKey& key)> weights;
+  std::optional<double> delta;  ///< of split momentum
+};
+/// Parses one entry of the table `aggregate` (sum, min_norm, upgrad, dualproj, pcgrad, cagrad(c), nash, aligned, imtl,
+/// split_momentum(delta)). Throws ConfigError naming the nearest.
+AggregateSpec parse_aggregate(Config& node);
 
 struct UpdateSpec {
   std::vector<std::string> train;                     ///< roles that move
   std::vector<std::pair<std::string, Weight>> terms;  ///< term name and weight
-  std::int64_t every = 1;                             ///< runs at steps that are multiples of it
+  std::vector<std::size_t> group;  ///< by term: which gradient it adds to, 0 unless `aggregate` keeps terms apart
+  AggregateSpec aggregate;
+  std::int64_t every = 1;  ///< runs at steps that are multiples of it
   OptimSpec optim;
   double clip = 0;  ///< largest gradient norm of the update; 0: none
 };
@@ -34,6 +49,7 @@ struct PhaseSpec {
 /// What a phase plan may refer to.
 struct PlanContext {
   std::set<std::string> roles, terms;
+  std::set<std::string> label_terms;  ///< those that compare with labels: the task of split momentum
   std::map<std::string, Number> numbers;
   std::map<std::string, std::string> term_source;
   std::function<std::int64_t(const std::string& source)> steps_per_epoch;

@@ -6,32 +6,9 @@
 #pragma once
 #include <memory>
 
-#include "distill/data/loader.h"
-#include "distill/objectives/term.h"
-#include "distill/train/average.h"
-#include "distill/train/phase.h"
-#include "nn/grad_accumulator.h"
+#include "distill/train/step_gradient.h"
 
 namespace retort {
-
-/// A data source of a method: a loader, its global batch and how the batch is cut.
-struct Source {
-  std::shared_ptr<const Dataset> set;
-  std::shared_ptr<Loader> loader;
-  std::int64_t batch = 0, micro_batch = 0;
-};
-
-/// Everything a phase plan runs on. Built from a job file by distill/train/job.h.
-struct Setup {
-  std::uint64_t seed = 0;
-  Device device;
-  Roles roles;
-  std::map<std::string, Source> sources;
-  std::map<std::string, std::unique_ptr<Term>> terms;
-  std::map<std::string, std::string> term_source;
-  std::vector<PhaseSpec> phases;
-  std::map<std::string, AverageSpec> averages;  ///< by the role that holds the average
-};
 
 /// What one step reports: metric names as in the run folder's metrics.jsonl.
 using Metrics = std::vector<std::pair<std::string, double>>;
@@ -63,22 +40,19 @@ class Trainer {
     const UpdateSpec* spec;
     std::vector<NamedParameter> parameters;
     std::unique_ptr<Optimizer> optimizer;
-    std::unique_ptr<GradAccumulator> gradients;
+    std::vector<std::unique_ptr<GradAccumulator>> groups;  ///< one for each group of terms that is kept apart
   };
-  struct Outcome {
-    std::map<std::string, double> shown;  ///< by term, per unit
-    double total = 0;
-    std::vector<StatUpdate> stats;
-  };
-  /// The micro-batches of one source at this step.
-  using Batches = std::vector<Batch>;
 
   void begin_phase();
   Clock clock() const;
-  std::map<std::string, Batches> draw(const UpdateSpec& u, std::int64_t micro_batch) const;
+  Drawn draw(const UpdateSpec& u, std::int64_t micro_batch) const;
   Outcome differentiate(Update& u, std::int64_t micro_batch);
+  /// The norm of the update's gradient, after `aggregate` made one of its groups (in the first accumulator; split
+  /// momentum leaves them apart); adds the weights it found to `metrics`.
+  double combine(Update& u, Metrics& metrics) const;
+  void move(Update& u, double lr);
   void follow_averages();
-  [[noreturn]] void report_not_finite(const std::string& what, const Batch& batch) const;
+  [[noreturn]] void report_gradient(const Update& u) const;
 
   Setup& setup_;
   std::size_t phase_ = 0;

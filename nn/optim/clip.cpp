@@ -8,7 +8,7 @@
 namespace retort {
 
 namespace {
-const Primitive kSumOfSquares("sum_of_squares");
+const Primitive kInnerProduct("inner_product");
 }
 
 double grad_norm(std::span<const Tensor> grads) {
@@ -16,11 +16,20 @@ double grad_norm(std::span<const Tensor> grads) {
   for (const Tensor& g : grads) {
     if (!is_float(g.dtype())) throw DTypeError("grad_norm: gradients are float tensors; got {}", g.str());
     if (g.meta()) continue;
-    const Tensor in = g.unlifted(), sum = Tensor::zeros({1}, DType::f64, g.device());
-    run_kernel(kSumOfSquares, std::span(&in, 1), {}, std::span(&sum, 1));
-    total += sum.item();
+    total += inner_product(g, g);
   }
   return std::sqrt(total);
+}
+
+double inner_product(const Tensor& a, const Tensor& b) {
+  if (!(a.shape() == b.shape()) || a.dtype() != b.dtype() || !is_float(a.dtype()))
+    throw ShapeError("inner_product: expected two float tensors of one shape and dtype; got {} and {}", a.str(),
+                     b.str());
+  const Tensor x = a.unlifted(), y = b.unlifted(), sum = Tensor::zeros({1}, DType::f64, a.device());
+  const bool alike = x.strides() == y.strides();
+  const Tensor in[] = {alike ? x : copy_of(x), alike ? y : copy_of(y)};
+  run_kernel(kInnerProduct, in, {}, std::span(&sum, 1));
+  return sum.item();
 }
 
 double clip_grad_norm(std::span<const Tensor> grads, double max_norm) {

@@ -1,4 +1,4 @@
-// nn/optim/clip.h -- the norm of a list of gradients, and clipping by it.
+// nn/optim/clip.h -- the norm of a list of gradients, clipping by it, and inner products.
 #pragma once
 #include <span>
 
@@ -14,5 +14,9 @@ double grad_norm(std::span<const Tensor> grads);
 /// before. Gradients with a norm that is not finite are left as they are: the caller decides about the step.
 /// Throws ValueError unless max_norm > 0.
 double clip_grad_norm(std::span<const Tensor> grads, double max_norm);
+
+/// sum of a_i b_i over all elements, accumulated in f64 in a fixed order. Throws ShapeError for tensors that differ in
+/// shape or dtype, or are not float.
+double inner_product(const Tensor& a, const Tensor& b);
 
 }  // namespace retort

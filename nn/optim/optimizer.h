@@ -9,9 +9,9 @@
 
 namespace retort {
 
-/// Updates f32 or f64 masters from gradients of the same dtype, writing 16-bit shadows in the same pass. The state has
-/// one tensor per slot and parameter, in the parameter's dtype and memory order; a step is one kernel per parameter.
-/// Parameters with trainable = false are left alone; `decays` says which ones weight decay applies to.
+/// Updates f32 or f64 masters from gradients of the same dtype, writing 16-bit shadows with them. The state is a list
+/// of named tensors per parameter, usually one like the master for each slot. Parameters with trainable = false are
+/// left alone; `decays` says which ones weight decay applies to.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -21,24 +21,37 @@ class Optimizer {
   void prepare(std::span<const NamedParameter> parameters);
 
   /// One update with learning rate `lr`; `grads` is parallel to `parameters`, which are those of `prepare`, in order.
-  /// Throws ShapeError when a gradient or a parameter does not fit, naming it.
+  /// A parameter whose gradient is undefined is left alone. Throws ShapeError when a gradient or a parameter does not
+  /// fit, naming it.
   void step(std::span<const NamedParameter> parameters, std::span<const Tensor> grads, double lr);
 
   /// All state by name: "step" (i64, the number of updates made) and "<slot>/<parameter name>".
   void visit_state(const std::function<void(const std::string& name, Tensor& value)>& visit);
 
  protected:
+  struct Slot {
+    std::string name;
+    Tensor value;
+  };
   /// Names of the state's slots ("momentum"; "m", "v").
   virtual std::vector<std::string> slots() const = 0;
-  /// Updates one parameter; `state` has an entry per slot, `t` counts updates from 1.
+  /// The state of a parameter before its first update: zeros like the master for each of `slots`, unless overridden.
+  virtual std::vector<Slot> initial_state(const Parameter& p) const;
+  /// Updates one parameter; `state` holds the slots of `initial_state`, `t` counts updates from 1.
   virtual void update(Parameter& p, const Tensor& grad, std::span<const Tensor> state, double lr, std::int64_t t) = 0;
+
+  /// What `step` does before it updates: prepares at first use, checks every defined gradient, counts. Returns t.
+  std::int64_t begin_step(std::span<const NamedParameter> parameters, std::span<const Tensor> grads);
+  /// Throws ShapeError when the defined gradients do not fit the parameters, or these the state.
+  void check(std::span<const NamedParameter> parameters, std::span<const Tensor> grads) const;
+  std::span<const Tensor> state_of(std::size_t parameter) const { return entries_[parameter].state; }
 
  private:
   struct Entry {
     std::string name;
+    std::vector<std::string> slots;
     std::vector<Tensor> state;
   };
-  void check(std::span<const NamedParameter> parameters, std::span<const Tensor> grads) const;
   std::vector<Entry> entries_;
   Tensor steps_;
 };

@@ -122,6 +122,21 @@ RETORT_CPU_KERNEL(adamw_step) {
   });
 }
 
+/// in: gradient. out: master, momentum, shadow (may be absent).
+RETORT_CPU_KERNEL(lion_step) {
+  const auto& attrs = call.attrs.as<LionAttrs>();
+  update_any<1>({call.out[0], call.in[0], call.out[1], kAbsent, call.out[2]}, [&]<class T>(T) {
+    const T b1 = static_cast<T>(attrs.beta1), b2 = static_cast<T>(attrs.beta2), lr = static_cast<T>(attrs.lr);
+    const T c1 = static_cast<T>(1 - attrs.beta1), c2 = static_cast<T>(1 - attrs.beta2);
+    const T keep = static_cast<T>(1 - attrs.lr * attrs.weight_decay);
+    return [=](T p, T g, T& m, T&) {
+      const T direction = b1 * m + c1 * g;
+      m = b2 * m + c2 * g;
+      return keep * p - lr * static_cast<T>((direction > 0) - (direction < 0));
+    };
+  });
+}
+
 /// in: the followed value. out: average, shadow (may be absent).
 RETORT_CPU_KERNEL(ema_step) {
   const double decay = call.attrs.as<EmaAttrs>().decay;
@@ -131,12 +146,17 @@ RETORT_CPU_KERNEL(ema_step) {
   });
 }
 
-/// in: any float tensor. out: f64 [1], the sum of its squares; blocks of fixed size, added in order.
-RETORT_CPU_KERNEL(sum_of_squares) {
-  const Tensor& x = call.in[0];
+/// in: two float tensors of one shape, dtype and layout (or the same twice). out: f64 [1], the sum of their products;
+/// blocks of fixed size, added in order.
+RETORT_CPU_KERNEL(inner_product) {
+  const Tensor &x = call.in[0], &y = call.in[1];
   std::vector<double> partial;
   visit_float(x.dtype(), [&]<class T>(T) {
-    const T* const p = x.data<T>();
+    const T *const p = x.data<T>(), *const q = y.data<T>();
+    const auto product = [p, q](std::int64_t i) {
+      return static_cast<double>(static_cast<compute_t<T>>(p[i])) *
+             static_cast<double>(static_cast<compute_t<T>>(q[i]));
+    };
     constexpr std::int64_t kBlock = 16 * 1024;
     const std::int64_t n = x.numel();
     partial.assign(static_cast<std::size_t>((n + kBlock - 1) / kBlock), 0.0);
@@ -146,24 +166,15 @@ RETORT_CPU_KERNEL(sum_of_squares) {
       double lane[kLanes] = {};
       std::int64_t i = begin;
       for (; i + kLanes <= end; i += kLanes)
-        for (int k = 0; k < kLanes; ++k) {
-          const double v = static_cast<double>(static_cast<compute_t<T>>(p[i + k]));
-          lane[k] += v * v;
-        }
-      for (int k = 0; i < end; ++i, ++k) {
-        const double v = static_cast<double>(static_cast<compute_t<T>>(p[i]));
-        lane[k] += v * v;
-      }
+        for (int k = 0; k < kLanes; ++k) lane[k] += product(i + k);
+      for (int k = 0; i < end; ++i, ++k) lane[k] += product(i);
       double sum = 0;
       for (const double v : lane) sum += v;
       partial[static_cast<std::size_t>(begin / kBlock)] = sum;
     });
     if (dense) return;
     partial.assign(1, 0.0);
-    for_each_offset(x.layout(), [&](std::int64_t o) {
-      const double v = static_cast<double>(static_cast<compute_t<T>>(p[o]));
-      partial[0] += v * v;
-    });
+    for_each_offset(x.layout(), [&](std::int64_t o) { partial[0] += product(o); });
   });
   double total = 0;
   for (const double v : partial) total += v;

@@ -25,8 +25,8 @@ std::vector<std::string> answers_for(const testing::OpCase& c) {
 }
 /// Kernels behind named writers, creators and optimisers: they fill given memory and are called without an op.
 const Names kWriters = {
-    "fill",       "copy",     "accumulate", "arange", "random_normal", "random_uniform", "random_bernoulli",
-    "adamw_step", "sgd_step", "ema_step",   "scale",  "sum_of_squares"};
+    "fill",       "copy",     "accumulate", "arange",   "random_normal", "random_uniform", "random_bernoulli",
+    "adamw_step", "sgd_step", "lion_step",  "ema_step", "scale",         "inner_product"};
 }  // namespace
 
 TEST_CASE("registry: every op has an op case, and no case is about an unknown op") {

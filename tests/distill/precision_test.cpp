@@ -56,7 +56,8 @@ TEST_CASE("bf16: after every step masters are f32, shadows the rounded masters, 
     trainer.advance();
     for (const char* role : {"student", "student.ema"}) {
       int shadows = 0, plain = 0;
-      for (const auto& [name, p] : parameters_of(job.setup.roles.at(role))) {
+      for (const auto& [path, p] : parameters_of(job.setup.roles.at(role))) {
+        const std::string& name = path;
         CAPTURE(name);
         CHECK(p->value.dtype() == DType::f32);
         CHECK(p->shadow.defined() != p->master_only);

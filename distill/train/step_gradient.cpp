@@ -1,0 +1,107 @@
+#include "distill/train/step_gradient.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/shape.h"
+
+namespace retort {
+
+StepGradient::StepGradient(const Setup& setup, const UpdateSpec& update, const Where& where, const Drawn& drawn)
+    : setup_(setup), drawn_(drawn), step_(where.step), trained_(update.train.begin(), update.train.end()) {
+  for (std::size_t k = 0; k < update.terms.size(); ++k) {
+    const auto& [name, weight] = update.terms[k];
+    const Term& term = *setup.terms.at(name);
+    Share s{&term, 0, 0, name, setup.term_source.at(name), update.group[k], {}};
+    for (const Batch& b : batches_of(s)) s.units += term.units(b);
+    if (term.scope() == Scope::batch) s.units = 1;
+    if (s.units > 0) s.scale = weight.at(where.clock) / s.units;
+    outcome_.shown[name] = 0;
+    shares_.push_back(std::move(s));
+  }
+}
+
+Outcome StepGradient::run(std::span<const std::unique_ptr<GradAccumulator>> groups) {
+  for (Share& s : shares_)
+    if (s.term->scope() == Scope::batch && batches_of(s).size() > 1) gather(s);
+  std::size_t rounds = 0;
+  for (const auto& [name, batches] : drawn_) rounds = std::max(rounds, batches.size());
+  for (std::size_t i = 0; i < rounds; ++i) pull(i, groups);
+  return std::move(outcome_);
+}
+
+Pass StepGradient::pass(Leaves* leaves) {
+  return {static_cast<std::uint32_t>(step_), Rng(setup_.seed), true, leaves, leaves ? &outcome_.stats : nullptr};
+}
+
+void StepGradient::gather(Share& s) {
+  Tensors preds, targets;
+  for (const Batch& b : batches_of(s)) {
+    Pass untracked = pass(nullptr);
+    Answers answers(setup_.roles, b, trained_, untracked);
+    answers.wish(*s.term);
+    const Signals signals = answers.signals(*s.term);
+    preds.push_back(stop_gradient(signals.pred));
+    if (signals.target.defined()) targets.push_back(signals.target);
+  }
+  const Batch whole = joined(batches_of(s));
+  Tape tape;
+  const Tensor pred = tape.watch(concat(preds, 0));
+  const Part part = s.term->eval(whole, {pred, targets.empty() ? Tensor() : concat(targets, 0)});
+  note(s, part, whole);
+  const Tensor g = tape.gradients(part.total, std::span(&pred, 1))[0] * s.scale;
+  std::int64_t row = 0;
+  for (const Tensor& p : preds) {
+    s.cotangents.push_back(slice(g, 0, row, row + p.shape()[0]));
+    row += p.shape()[0];
+  }
+}
+
+void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccumulator>> groups) {
+  Tape tape;
+  Leaves leaves(tape);
+  Pass tracked = pass(&leaves);
+  std::map<std::string, Answers> answers;
+  const auto takes_part = [&](const Share& s) { return i < batches_of(s).size(); };
+  for (const Share& s : shares_) {
+    if (!takes_part(s)) continue;
+    answers.try_emplace(s.source, setup_.roles, batches_of(s)[i], trained_, tracked).first->second.wish(*s.term);
+  }
+  std::vector<Tensors> outputs(groups.size()), cotangents(groups.size());
+  for (const Share& s : shares_) {
+    if (!takes_part(s)) continue;
+    const Signals signals = answers.at(s.source).signals(*s.term);
+    if (!s.cotangents.empty()) {
+      outputs[s.group].push_back(signals.pred);
+      cotangents[s.group].push_back(cast(s.cotangents[i], signals.pred.dtype()));
+      continue;
+    }
+    const Part part = s.term->eval(batches_of(s)[i], signals);
+    note(s, part, batches_of(s)[i]);
+    outputs[s.group].push_back(part.total);
+    cotangents[s.group].push_back(Tensor::scalar(s.scale, part.total.dtype(), part.total.device()));
+  }
+  for (std::size_t group = 0; group < groups.size(); ++group) {
+    groups[group]->attach(leaves);
+    const Record record = group + 1 < groups.size() ? Record::keep : Record::release;
+    tape.backward(outputs[group], cotangents[group], *groups[group], record);
+  }
+}
+
+void StepGradient::note(const Share& s, const Part& part, const Batch& batch) {
+  if (setup_.device.kind == DeviceKind::meta) return;
+  const double total = part.total.item();
+  if (!std::isfinite(total)) {
+    const auto ids = batch.index.values<std::int64_t>();
+    throw NumericError(
+        "step {}: the loss of term {} is not finite; data ids {}{}; hint: lower the learning rate, or clip", step_,
+        s.name, fmt::join(std::span(ids).first(std::min<std::size_t>(ids.size(), 8)), " "),
+        ids.size() > 8 ? " ..." : "");
+  }
+  outcome_.total += s.scale * total;
+  if (s.units > 0) outcome_.shown[s.name] += part.shown.item() / s.units;
+}
+
+}  // namespace retort
