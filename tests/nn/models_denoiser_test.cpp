@@ -251,8 +251,9 @@ TEST_CASE("models: a denoiser stops after its taps, computes in bf16 close to f3
   const std::pair<const char*, std::vector<TapId>> cases[] = {
       {kDit, {{"patch_embed"}, {"blocks.0.attn", "attn"}, {"blocks.0.mlp", "pre_act"}, {"blocks.0"}}},
       {kEdm, {{"net.stem"}, {"net.down.0"}, {"net.down.1.blocks.0.attn", "attn"}, {"net.mid.1"}, {"net.up.1"}}}};
-  for (const auto& [arch, taps] : cases) {
-    CAPTURE(std::string(arch));
+  for (const auto& [expression, taps] : cases) {
+    const std::string arch = expression;
+    CAPTURE(arch);
     auto net = random(arch, 0.3);
     for (const TapId& tap : taps) {
       Ctx whole, early;
