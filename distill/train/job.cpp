@@ -16,10 +16,12 @@ namespace retort {
 namespace fs = std::filesystem;
 
 namespace {
-/// Where the jobs that come with Retort are: RETORT_JOBS in the environment, else the folder known at build time.
+/// Where the jobs that come with Retort are: RETORT_JOBS in the environment, else the source tree it was built from,
+/// else where they were installed.
 fs::path jobs_folder() {
-  const char* from_environment = std::getenv("RETORT_JOBS");
-  return from_environment ? from_environment : RETORT_JOBS_FOLDER;
+  if (const char* from_environment = std::getenv("RETORT_JOBS")) return from_environment;
+  std::error_code ignored;
+  return fs::exists(RETORT_JOBS_FOLDER, ignored) ? RETORT_JOBS_FOLDER : RETORT_INSTALLED_JOBS;
 }
 
 std::vector<std::string> names_in(const fs::path& folder) {
