@@ -39,6 +39,14 @@ struct SliceAttrs {
   double value = 0;
 };
 
+/// What a border repeats, and the adjoint: `shape` is that of the result, `before` the border's width at the low ends.
+enum class PadMode : std::uint8_t { reflect, replicate, circular };
+struct PadBorderAttrs {
+  Dims before;
+  Shape shape;
+  PadMode mode = PadMode::reflect;
+};
+
 struct SplitAttrs {
   int axis = 0;
   std::vector<std::int64_t> sizes;
@@ -80,10 +88,20 @@ struct ClampAttrs {
 };
 
 /// 2-D pooling and its adjoints; `size` is the spatial extent (h, w) of the pooled image, which the adjoints restore.
+/// A positive `adaptive` extent of the result takes the place of kernel, stride and padding along its axis.
 struct Pool2dAttrs {
   std::int64_t kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
   bool count_include_pad = true;
   std::int64_t size_h = 0, size_w = 0;
+  std::int64_t adaptive_h = 0, adaptive_w = 0;
+};
+
+/// resize2d and its adjoint: how images of in_h x in_w pixels become images of out_h x out_w.
+enum class ResizeMode : std::uint8_t { nearest, nearest_exact, bilinear, bicubic };
+struct Resize2dAttrs {
+  ResizeMode mode = ResizeMode::bilinear;
+  bool align_corners = false, antialias = false;
+  std::int64_t in_h = 0, in_w = 0, out_h = 0, out_w = 0;
 };
 
 /// Normalisations: y = (x - mean) / sqrt(var + eps). `groups` matters to group_norm only.

@@ -22,8 +22,16 @@ Tensor avg_pool2d_with(const Tensor& x, const Pool2dAttrs& attrs) {
   return apply_with<AvgPool2d>(AttrBox::of(attrs), channels_last(x));
 }
 
-Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& options) {
+Tensor avg_pool2d(const Tensor& x, const PoolOptions& options) {
   return avg_pool2d_with(x, pool2d_attrs("avg_pool2d", x, options));
+}
+
+Tensor avg_pool1d(const Tensor& x, const PoolOptions& options) {
+  return pooled_signal("avg_pool1d", x, options, avg_pool2d_with);
+}
+
+Tensor adaptive_avg_pool2d(const Tensor& x, std::int64_t out_h, std::int64_t out_w) {
+  return avg_pool2d_with(x, adaptive_attrs("adaptive_avg_pool2d", x, out_h, out_w));
 }
 
 }  // namespace retort

@@ -6,13 +6,13 @@
 
 namespace retort {
 
-struct Conv2dOptions {
+struct ConvOptions {
   std::int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
 };
 
 /// Cross-correlation: x [n, c, h, w], w [o, c / groups, kh, kw], bias [o] or undefined -> [n, o, oh, ow] with
 /// oh = (h + 2 padding - dilation (kh - 1) - 1) / stride + 1. Throws ShapeError, DTypeError.
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const Conv2dOptions& options = {});
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const ConvOptions& options = {});
 /// conv2d without bias, options spelled out per axis (`size` is not read).
 Tensor conv2d_with(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs);
 /// The adjoint of conv2d in x (so, a transposed convolution): cot [n, o, oh, ow] -> [n, c, size_h, size_w].

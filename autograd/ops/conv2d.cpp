@@ -63,7 +63,7 @@ Tensor conv2d_with(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs) {
   return Conv2d::run(x, w, {}, AttrBox::of(attrs));
 }
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvOptions& o) {
   if (o.stride < 1 || o.dilation < 1 || o.padding < 0)
     throw ValueError("conv2d: stride and dilation must be positive and padding not negative; got {}, {}, {}", o.stride,
                      o.dilation, o.padding);

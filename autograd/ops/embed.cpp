@@ -1,5 +1,6 @@
 // autograd/ops/embed.cpp -- embed(x): a larger tensor that holds x at regularly spaced positions and a constant
 // elsewhere (zero padding, and the adjoint of slice).
+#include "autograd/ops/padding.h"
 #include "autograd/ops/shape.h"
 #include "autograd/rule.h"
 #include "tensor/attrs.h"
@@ -38,26 +39,18 @@ struct Embed : General<Embed> {
 };
 REGISTER_OP(Embed);
 
-void require_rank(const Tensor& x, const Dims& dims, std::string_view op) {
-  if (dims.rank() != x.rank()) throw ShapeError("{}: needs one entry per axis; got {} for {}", op, dims.str(), x.str());
-}
 }  // namespace
 
 Tensor embed(const Tensor& x, const Shape& shape, const Dims& begin, const Dims& step) {
-  for (const Dims& dims : {shape, begin, step}) require_rank(x, dims, "embed");
+  for (const Dims& dims : {shape, begin, step})
+    if (dims.rank() != x.rank())
+      throw ShapeError("embed: needs one entry per axis; got {} for {}", dims.str(), x.str());
   return apply_with<Embed>(AttrBox::of(SliceAttrs{begin, step, shape}), x);
 }
 
 Tensor pad(const Tensor& x, const Dims& before, const Dims& after, double value) {
-  require_rank(x, before, "pad");
-  require_rank(x, after, "pad");
-  Shape shape = x.shape();
-  for (int a = 0; a < x.rank(); ++a) {
-    if (before[a] < 0 || after[a] < 0)
-      throw ShapeError("pad: needs non-negative amounts; got {} and {}", before.str(), after.str());
-    shape[a] += before[a] + after[a];
-  }
-  return apply_with<Embed>(AttrBox::of(SliceAttrs{before, Dims::filled(x.rank(), 1), shape, value}), x);
+  const Padding p = padding_of(x, before, after);
+  return apply_with<Embed>(AttrBox::of(SliceAttrs{p.before, Dims::filled(x.rank(), 1), p.shape, value}), x);
 }
 
 }  // namespace retort

@@ -54,4 +54,9 @@ Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, co
   return apply_with<GroupNorm>(AttrBox::of(NormAttrs{eps, groups}), x, weight, bias);
 }
 
+Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  if (x.rank() < 3) throw ShapeError("instance_norm: x must be [N, C, *] with positions to average; got {}", x.str());
+  return group_norm(x, x.size(1), weight, bias, eps);
+}
+
 }  // namespace retort

@@ -21,10 +21,22 @@ struct MaxPool2d : General<MaxPool2d> {
   }
 };
 REGISTER_OP(MaxPool2d);
+
+Tensor max_pool2d_with(const Tensor& x, const Pool2dAttrs& attrs) {
+  return apply_with<MaxPool2d>(AttrBox::of(attrs), channels_last(x));
+}
 }  // namespace
 
-Tensor max_pool2d(const Tensor& x, const Pool2dOptions& options) {
-  return apply_with<MaxPool2d>(AttrBox::of(pool2d_attrs("max_pool2d", x, options)), channels_last(x));
+Tensor max_pool2d(const Tensor& x, const PoolOptions& options) {
+  return max_pool2d_with(x, pool2d_attrs("max_pool2d", x, options));
+}
+
+Tensor max_pool1d(const Tensor& x, const PoolOptions& options) {
+  return pooled_signal("max_pool1d", x, options, max_pool2d_with);
+}
+
+Tensor adaptive_max_pool2d(const Tensor& x, std::int64_t out_h, std::int64_t out_w) {
+  return max_pool2d_with(x, adaptive_attrs("adaptive_max_pool2d", x, out_h, out_w));
 }
 
 }  // namespace retort

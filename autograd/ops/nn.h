@@ -23,6 +23,9 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps = 1e-6);
 /// x [N, C, *] normalised over each sample's `groups` groups of C / groups adjacent channels and all positions (Wu, He
 /// 2018); weight and bias [C], each may be absent. The result is channels-last. Dtypes as for layer_norm.
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+/// group_norm with one channel per group: every channel of every sample normalised over its positions (Ulyanov,
+/// Vedaldi, Lempitsky 2016). x [N, C, *] has at least three axes.
+Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
 
 /// Batch normalisation with the statistics of this batch (Ioffe, Szegedy 2015).
 struct BatchNorm {

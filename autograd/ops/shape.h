@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "autograd/axes.h"
+#include "tensor/attrs.h"
 
 namespace retort {
 
@@ -42,12 +43,22 @@ Tensor concat(std::span<const Tensor> tensors, int axis);
 /// Tensors of one shape along a new axis at position `axis` of the result.
 Tensor stack(std::span<const Tensor> tensors, int axis);
 
-/// x surrounded by `value`: before[a] and after[a] (>= 0) elements along axis a. Keeps x's memory arrangement.
+/// x surrounded by `value`: before[i] and after[i] (>= 0) elements along the last axes, one entry for each of them.
+/// Keeps x's memory arrangement. Throws ShapeError.
 Tensor pad(const Tensor& x, const Dims& before, const Dims& after, double value = 0);
+/// As pad, but the border repeats x: `reflect` mirrors at the outermost elements (c b | a b c | b a), `replicate`
+/// repeats them (a a | a b c | c c), `circular` wraps around (b c | a b c | a b). Amounts are below the axis' extent
+/// for reflect and at most the extent for circular; an empty axis has no border to repeat. Throws ShapeError.
+Tensor pad(const Tensor& x, const Dims& before, const Dims& after, PadMode mode);
+/// The adjoint of that pad: every border element added to the element it repeats. `shape` is x's.
+Tensor pad_border_grad(const Tensor& cot, const Shape& shape, const Dims& before, PadMode mode);
 /// A tensor of `shape` that is zero but for x at begin[a] + i step[a] along axis a: the adjoint of slice.
 Tensor embed(const Tensor& x, const Shape& shape, const Dims& begin, const Dims& step);
 /// Elements in reverse order along the axes (all when empty).
 Tensor flip(const Tensor& x, const Axes& axes);
+/// x moved by shifts[i] (any sign) along axes[i]; what leaves at one end enters at the other. The element at index k
+/// goes to (k + shift) mod extent. Throws ShapeError.
+Tensor roll(const Tensor& x, const Dims& shifts, const Axes& axes);
 /// Every index of an axis `times` times in a row: a, a, b, b, ...
 Tensor repeat_interleave(const Tensor& x, std::int64_t times, int axis);
 

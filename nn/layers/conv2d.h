@@ -9,8 +9,8 @@ namespace retort {
 /// unless `with_bias` is false. Starts from He's normal law and zero bias. Taps: in, out.
 struct Conv2d : Module {
   Parameter weight, bias;
-  Conv2dOptions options;
-  Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const Conv2dOptions& how = {}, bool with_bias = true)
+  ConvOptions options;
+  Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const ConvOptions& how = {}, bool with_bias = true)
       : options(how) {
     if (in % how.groups != 0 || out % how.groups != 0)
       throw ShapeError("conv2d: {} groups do not divide {} and {} channels", how.groups, in, out);

@@ -30,6 +30,48 @@ struct Workspace {
 /// Starts of the pixels' channel rows in channels-last order, which keeps the pixels of one sample together.
 Layout pixel_starts(const Shape& shape) { return cpu::row_starts(Layout{shape, channels_last_strides(shape), 0}, 1); }
 
+/// The channels of the pixels [begin, end) in K operands, in compute type: f(where the pixel starts in channels-last
+/// order, {its channels in each operand}). Pixels of a row-major image are loaded sixteen at a time, as many as share a
+/// cache line: one by one, every line would be fetched once per pixel, and often from memory, since strides that are
+/// powers of two make the lines of a pixel crowd in a few sets of the cache.
+template <std::size_t K, class T, class F>
+void for_each_pixel(const cpu::RowNest<K + 1>& nest, std::int64_t begin, std::int64_t end,
+                    const std::array<const Tensor*, K>& operands, F&& f) {
+  using C = compute_t<T>;
+  constexpr std::size_t kBand = 16;
+  const std::int64_t channels = operands[0]->shape()[1];
+  const cpu::Scratch<C> buffer(static_cast<std::int64_t>(K * kBand) * channels);
+  std::array<std::array<std::int64_t, kBand>, K + 1> starts;
+  std::array<std::array<const C*, kBand>, K> rows;
+  std::size_t held = 0;
+  const auto flush = [&] {
+    for (std::size_t k = 0; k < K; ++k) {
+      const std::int64_t step = operands[k]->strides()[1];
+      const T* const p = operands[k]->template data<T>();
+      C* const band = buffer.data() + static_cast<std::int64_t>(k * kBand) * channels;
+      if (step != 1)
+        for (std::int64_t c = 0; c < channels; ++c)
+          for (std::size_t r = 0; r < held; ++r)
+            band[static_cast<std::int64_t>(r) * channels + c] = static_cast<C>(p[starts[k + 1][r] + c * step]);
+      for (std::size_t r = 0; r < held; ++r) {
+        C* const row = band + static_cast<std::int64_t>(r) * channels;
+        rows[k][r] = step == 1 ? cpu::load_row(p + starts[k + 1][r], channels, 1, row) : row;
+      }
+    }
+    std::array<const C*, K> pixel;
+    for (std::size_t r = 0; r < held; ++r) {
+      for (std::size_t k = 0; k < K; ++k) pixel[k] = rows[k][r];
+      f(starts[0][r], pixel);
+    }
+    held = 0;
+  };
+  nest.walk(begin, end, [&](const auto& at) {
+    for (std::size_t k = 0; k <= K; ++k) starts[k][held] = at[k];
+    if (++held == kBand) flush();
+  });
+  flush();
+}
+
 /// f(segment, first pixel, one past the last pixel, partial sums) for every block, in parallel. Pixels are numbered
 /// through all segments.
 template <class F>
@@ -47,17 +89,16 @@ void for_each_block(const ChannelNormPlan& plan, double* partial, F&& f) {
 template <class T>
 void channel_moments(const Tensor& x, const ChannelNormPlan& plan, const Workspace& work) {
   using C = compute_t<T>;
-  const std::int64_t channels = plan.channels, step = x.strides()[1];
-  const T* px = x.data<T>();
+  const std::int64_t channels = plan.channels;
   const cpu::RowNest<2> nest({pixel_starts(x.shape()), cpu::row_starts(x.layout(), 1)});
   for_each_block(plan, work.partial, [&](std::int64_t, std::int64_t begin, std::int64_t end, double* mean) {
     double* const spread = mean + channels;
     std::fill_n(mean, 2 * channels, 0.0);
-    const cpu::Scratch<C> buffer(2 * channels);
-    C* const origin = buffer.data() + channels;
+    const cpu::Scratch<C> buffer(channels);
+    C* const origin = buffer.data();
     bool first = true;
-    nest.walk(begin, end, [&](const auto& at) {
-      const C* row = cpu::load_row(px + at[1], channels, step, buffer.data());
+    for_each_pixel<1, T>(nest, begin, end, {&x}, [&](std::int64_t, const auto& pixel) {
+      const C* row = pixel[0];
       if (first) std::copy_n(row, channels, origin);
       first = false;
       for (std::int64_t c = 0; c < channels; ++c) {
@@ -92,18 +133,15 @@ void channel_moments(const Tensor& x, const ChannelNormPlan& plan, const Workspa
 template <class T>
 void channel_gradients(const Tensor& x, const Tensor& dy, const ChannelNormPlan& plan, const Workspace& work) {
   using C = compute_t<T>;
-  const std::int64_t channels = plan.channels, x_step = x.strides()[1], dy_step = dy.strides()[1];
-  const T *px = x.data<T>(), *pdy = dy.data<T>();
+  const std::int64_t channels = plan.channels;
   const cpu::RowNest<3> nest(
       {pixel_starts(x.shape()), cpu::row_starts(x.layout(), 1), cpu::row_starts(dy.layout(), 1)});
   for_each_block(plan, work.partial, [&](std::int64_t segment, std::int64_t begin, std::int64_t end, double* level) {
     double* const along = level + channels;
     std::fill_n(level, 2 * channels, 0.0);
-    const cpu::Scratch<C> buffer(2 * channels);
     const double* const shift = work.shift + segment * channels;
-    nest.walk(begin, end, [&](const auto& at) {
-      const C* row = cpu::load_row(px + at[1], channels, x_step, buffer.data());
-      const C* g = cpu::load_row(pdy + at[2], channels, dy_step, buffer.data() + channels);
+    for_each_pixel<2, T>(nest, begin, end, {&x, &dy}, [&](std::int64_t, const auto& pixel) {
+      const C *row = pixel[0], *g = pixel[1];
       for (std::int64_t c = 0; c < channels; ++c) {
         level[c] += static_cast<double>(g[c]);
         along[c] += static_cast<double>(g[c]) * (static_cast<double>(row[c]) - shift[c]);
@@ -129,33 +167,36 @@ template <class T, bool kWithGradient>
 void map_pixels(const Tensor& x, const Tensor& dy, const Tensor& y, const ChannelNormPlan& plan,
                 const Workspace& work) {
   using C = compute_t<T>;
-  const std::int64_t n = plan.channels, x_step = x.strides()[1], y_step = y.strides()[1];
-  const std::int64_t dy_step = kWithGradient ? dy.strides()[1] : 0;
-  const T *px = x.data<T>(), *pdy = kWithGradient ? dy.data<T>() : nullptr;
+  const std::int64_t n = plan.channels, y_step = y.strides()[1];
   T* py = y.mutable_data<T>();
-  const cpu::RowNest<3> nest(
-      {pixel_starts(x.shape()), cpu::row_starts(x.layout(), 1), cpu::row_starts((kWithGradient ? dy : x).layout(), 1)});
+  constexpr std::size_t kOperands = kWithGradient ? 2 : 1;
+  std::array<Layout, kOperands + 1> starts{pixel_starts(x.shape()), cpu::row_starts(x.layout(), 1)};
+  std::array<const Tensor*, kOperands> operands{&x};
+  if constexpr (kWithGradient) {
+    starts[2] = cpu::row_starts(dy.layout(), 1);
+    operands[1] = &dy;
+  }
+  const cpu::RowNest<kOperands + 1> nest(starts);
   for_each_block(plan, work.partial, [&](std::int64_t segment, std::int64_t begin, std::int64_t end, double*) {
-    const cpu::Scratch<C> buffer(7 * n);
-    C *const scale = buffer.data() + 3 * n, *const shift = scale + n, *const slope = shift + n,
-             *const offset = slope + n;
+    const cpu::Scratch<C> buffer(5 * n);
+    C *const scale = buffer.data() + n, *const shift = scale + n, *const slope = shift + n, *const offset = slope + n;
     for (std::int64_t c = 0; c < n; ++c) {
       scale[c] = static_cast<C>(work.scale[segment * n + c]);
       shift[c] = static_cast<C>(work.shift[segment * n + c]);
       slope[c] = static_cast<C>(work.slope[segment * n + c]);
       offset[c] = static_cast<C>(work.offset[segment * n + c]);
     }
-    nest.walk(begin, end, [&](const auto& at) {
-      const C* row = cpu::load_row(px + at[1], n, x_step, buffer.data());
+    for_each_pixel<kOperands, T>(nest, begin, end, operands, [&](std::int64_t at, const auto& pixel) {
+      const C* row = pixel[0];
       // The output is channels-last, so the walk's own offset is its offset.
-      C* out = cpu::target_row(py + at[0], y_step, buffer.data() + 2 * n);
+      C* out = cpu::target_row(py + at, y_step, buffer.data());
       if constexpr (kWithGradient) {
-        const C* g = cpu::load_row(pdy + at[2], n, dy_step, buffer.data() + n);
+        const C* g = pixel[1];
         for (std::int64_t c = 0; c < n; ++c) out[c] = scale[c] * g[c] + slope[c] * (row[c] - shift[c]) + offset[c];
       } else {
         for (std::int64_t c = 0; c < n; ++c) out[c] = scale[c] * (row[c] - shift[c]) + offset[c];
       }
-      cpu::store_row(out, py + at[0], n, y_step);
+      cpu::store_row(out, py + at, n, y_step);
     });
   });
 }

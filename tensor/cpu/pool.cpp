@@ -22,21 +22,28 @@ struct Range {
   Index size() const { return end - begin; }
 };
 
+/// The i-th of `parts` parts that divide `size` positions as evenly as they can, overlapping where they must.
+Range part(Index i, Index parts, Index size) { return {i * size / parts, ((i + 1) * size + parts - 1) / parts}; }
+
 /// Input positions under window `o`, clipped to the image.
-Range window(Index o, Index stride, Index pad, Index k, Index size) {
-  const Index begin = o * stride - pad;
-  return {std::max<Index>(0, begin), std::min(size, begin + k)};
+Range window(const PoolAxis& a, Index o) {
+  if (a.adaptive > 0) return part(o, a.adaptive, a.size);
+  const Index begin = o * a.stride - a.pad;
+  return {std::max<Index>(0, begin), std::min(a.size, begin + a.kernel)};
 }
-/// Windows that cover input position `i`.
-Range covering(Index i, Index stride, Index pad, Index k, Index out) {
-  const Index reach = i + pad - k;  // last position before the first window's start
-  return {reach < 0 ? 0 : reach / stride + 1, std::min(out, (i + pad) / stride + 1)};
+/// Windows that cover input position `i`. Adaptive windows cover positions as positions cover windows.
+Range covering(const PoolAxis& a, Index i) {
+  if (a.adaptive > 0) return part(i, a.size, a.adaptive);
+  const Index reach = i + a.pad - a.kernel;  // last position before the first window's start
+  return {reach < 0 ? 0 : reach / a.stride + 1, std::min(a.out(), (i + a.pad) / a.stride + 1)};
 }
 
-/// Calls f(image, row, column, offset) for every pixel of an [n, rows, cols, c] array, in parallel over rows.
+/// Calls f(image, row, column, offset) for every pixel of an [n, rows, cols, c] array, in parallel over rows; `other`
+/// elements are read for them in all.
 template <class F>
-void for_each_pixel(Index n, Index rows, Index cols, Index c, const F& f) {
-  const Index grain = std::max<Index>(1, kTaskElements / std::max<Index>(1, cols * c));
+void for_each_pixel(Index n, Index rows, Index cols, Index c, Index other, const F& f) {
+  const Index work = std::max(n * rows * cols * c, other) / std::max<Index>(1, n * rows);
+  const Index grain = std::max<Index>(1, kTaskElements / std::max<Index>(1, work));
   parallel_for(n * rows, grain, [&](Index begin, Index end) {
     for (Index line = begin; line < end; ++line)
       for (Index col = 0; col < cols; ++col) f(line / rows, line % rows, col, (line * cols + col) * c);
@@ -50,8 +57,8 @@ void for_each_block(Index c, const F& f) {
 }
 
 Index divisor(const PoolShape& s, bool count_include_pad, Index oy, Index ox) {
-  if (count_include_pad) return s.kh * s.kw;
-  return window(oy, s.stride_h, s.pad_h, s.kh, s.h).size() * window(ox, s.stride_w, s.pad_w, s.kw, s.w).size();
+  if (count_include_pad && s.adaptive_h == 0 && s.adaptive_w == 0) return s.kh * s.kw;
+  return window(s.rows(), oy).size() * window(s.cols(), ox).size();
 }
 
 }  // namespace
@@ -59,8 +66,8 @@ Index divisor(const PoolShape& s, bool count_include_pad, Index oy, Index ox) {
 template <class T>
 void max_pool_forward(const PoolShape& s, const T* x, T* y, std::int32_t* argmax) {
   using C = compute_t<T>;
-  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, [&](Index image, Index oy, Index ox, Index at) {
-    const Range rows = window(oy, s.stride_h, s.pad_h, s.kh, s.h), cols = window(ox, s.stride_w, s.pad_w, s.kw, s.w);
+  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, s.n * s.h * s.w * s.c, [&](Index image, Index oy, Index ox, Index at) {
+    const Range rows = window(s.rows(), oy), cols = window(s.cols(), ox);
     for_each_block(s.c, [&](Index first, Index count) {
       C best[kChannels];
       std::int32_t where[kChannels];
@@ -89,9 +96,8 @@ void max_pool_forward(const PoolShape& s, const T* x, T* y, std::int32_t* argmax
 template <class T>
 void max_pool_backward(const PoolShape& s, const T* dy, const std::int32_t* argmax, T* dx) {
   using C = compute_t<T>;
-  for_each_pixel(s.n, s.h, s.w, s.c, [&](Index image, Index iy, Index ix, Index at) {
-    const Range rows = covering(iy, s.stride_h, s.pad_h, s.kh, s.out_h());
-    const Range cols = covering(ix, s.stride_w, s.pad_w, s.kw, s.out_w());
+  for_each_pixel(s.n, s.h, s.w, s.c, s.n * s.out_h() * s.out_w() * s.c, [&](Index image, Index iy, Index ix, Index at) {
+    const Range rows = covering(s.rows(), iy), cols = covering(s.cols(), ix);
     const std::int32_t here = static_cast<std::int32_t>(iy * s.w + ix);
     for_each_block(s.c, [&](Index first, Index count) {
       C sum[kChannels];
@@ -108,7 +114,7 @@ void max_pool_backward(const PoolShape& s, const T* dy, const std::int32_t* argm
 
 template <class T>
 void max_pool_gather(const PoolShape& s, const T* x, const std::int32_t* argmax, T* y) {
-  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, [&](Index image, Index, Index, Index at) {
+  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, s.n * s.h * s.w * s.c, [&](Index image, Index, Index, Index at) {
     const T* from = x + image * s.h * s.w * s.c;
     for (Index c = 0; c < s.c; ++c) y[at + c] = from[argmax[at + c] * s.c + c];
   });
@@ -117,8 +123,8 @@ void max_pool_gather(const PoolShape& s, const T* x, const std::int32_t* argmax,
 template <class T>
 void avg_pool_forward(const PoolShape& s, bool count_include_pad, const T* x, T* y) {
   using C = compute_t<T>;
-  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, [&](Index image, Index oy, Index ox, Index at) {
-    const Range rows = window(oy, s.stride_h, s.pad_h, s.kh, s.h), cols = window(ox, s.stride_w, s.pad_w, s.kw, s.w);
+  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, s.n * s.h * s.w * s.c, [&](Index image, Index oy, Index ox, Index at) {
+    const Range rows = window(s.rows(), oy), cols = window(s.cols(), ox);
     const C count_of_window = static_cast<C>(divisor(s, count_include_pad, oy, ox));
     for_each_block(s.c, [&](Index first, Index count) {
       C sum[kChannels];
@@ -136,9 +142,8 @@ void avg_pool_forward(const PoolShape& s, bool count_include_pad, const T* x, T*
 template <class T>
 void avg_pool_backward(const PoolShape& s, bool count_include_pad, const T* dy, T* dx) {
   using C = compute_t<T>;
-  for_each_pixel(s.n, s.h, s.w, s.c, [&](Index image, Index iy, Index ix, Index at) {
-    const Range rows = covering(iy, s.stride_h, s.pad_h, s.kh, s.out_h());
-    const Range cols = covering(ix, s.stride_w, s.pad_w, s.kw, s.out_w());
+  for_each_pixel(s.n, s.h, s.w, s.c, s.n * s.out_h() * s.out_w() * s.c, [&](Index image, Index iy, Index ix, Index at) {
+    const Range rows = covering(s.rows(), iy), cols = covering(s.cols(), ix);
     for_each_block(s.c, [&](Index first, Index count) {
       C sum[kChannels];
       std::fill_n(sum, count, C(0));

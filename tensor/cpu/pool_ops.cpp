@@ -11,7 +11,8 @@ namespace {
 cpu::PoolShape pool_shape(const KernelCall& call) {
   const auto& a = call.attrs.as<Pool2dAttrs>();
   const Shape& image = call.in[0].shape();
-  return {image[0], image[1], a.size_h, a.size_w, a.kernel_h, a.kernel_w, a.stride_h, a.stride_w, a.pad_h, a.pad_w};
+  return {image[0],   image[1],   a.size_h, a.size_w, a.kernel_h,   a.kernel_w,
+          a.stride_h, a.stride_w, a.pad_h,  a.pad_w,  a.adaptive_h, a.adaptive_w};
 }
 }  // namespace
 

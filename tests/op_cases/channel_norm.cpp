@@ -72,6 +72,19 @@ OP_CASE(group_norm) {
                }}};
 }
 
+OP_CASE(instance_norm) {
+  c.covers = {"group_norm"};  // a group for every channel
+  const auto add = [&](const Shape& shape) {
+    Sample s = group_norm_of(shape, shape[1]);
+    s.fn = [](In in) { return Tensors{instance_norm(in[0], in[1], in[2])}; };
+    c.samples.push_back(s);
+  };
+  add({2, 3, 2, 2});
+  add({2, 5, 7, 3});
+  add({1, 3, 9});
+  c.errors = {{"instance_norm: x must be [N, C, *]", [] { instance_norm(randn({2, 3}), Tensor(), Tensor()); }}};
+}
+
 OP_CASE(batch_norm) {
   c.covers = {"batch_norm", "batch_norm_backward"};
   c.fn = [](In in) { return results(batch_norm(in[0], in[1], in[2]), in[0].dtype()); };

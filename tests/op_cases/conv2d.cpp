@@ -27,7 +27,7 @@ void each_product(const Shape& x, const Shape& w, const Shape& y, const Conv2dAt
               }
 }
 
-Sample convolution(const Shape& x, const Shape& w, bool bias, Conv2dOptions o) {
+Sample convolution(const Shape& x, const Shape& w, bool bias, ConvOptions o) {
   const Conv2dAttrs a{o.stride, o.stride, o.padding, o.padding, o.dilation, o.dilation, o.groups};
   return {{randn(x), randn(w, 2), bias ? randn({w[0]}, 3) : Tensor()},
           [o](In in) { return Tensors{conv2d(in[0], in[1], in[2], o)}; },

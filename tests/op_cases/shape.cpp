@@ -2,29 +2,12 @@
 #include "autograd/ops/shape.h"
 
 #include "tests/op_case.h"
+#include "tests/op_cases/by_index.h"
 
 using namespace retort;
 using namespace retort::testing;
 
 namespace {
-/// A tensor of `shape` whose element at a logical index is value(index).
-Tensor by_index(const Shape& shape, const std::function<double(const Dims&)>& value) {
-  std::vector<double> out;
-  Dims at = Dims::filled(shape.rank(), 0);
-  for (std::int64_t i = 0; i < shape.product(); ++i) {
-    out.push_back(value(at));
-    for (int a = shape.rank() - 1; a >= 0; --a) {
-      if (++at[a] < shape[a]) break;
-      at[a] = 0;
-    }
-  }
-  return Tensor::from(out, shape, DType::f64);
-}
-double element(const Tensor& x, const Dims& at) {
-  std::int64_t offset = 0;
-  for (int a = 0; a < x.rank(); ++a) offset += at[a] * contiguous_strides(x.shape())[a];
-  return x.values()[static_cast<std::size_t>(offset)];
-}
 /// Row-major elements under another shape.
 Function relabelled(const Shape& shape) {
   return [shape](In in) { return Tensors{Tensor::from(in[0].values(), shape, DType::f64)}; };
@@ -279,8 +262,16 @@ OP_CASE(pad) {
   add({2, 3}, {0, 1}, {2, 0}, 2.5);
   add({2, 3, 5, 7}, {0, 0, 1, 1}, {0, 0, 2, 1}, 0);
   add({}, {}, {}, 1);
+  c.samples.push_back({{randn({2, 3, 2})},
+                       [](In in) {
+                         return Tensors{pad(in[0], {1, 0}, {0, 2}, 3)};
+                       },
+                       [](In in) {
+                         return Tensors{pad(in[0], {0, 1, 0}, {0, 0, 2}, 3)};
+                       },
+                       "entries belong to the last axes"});
   c.errors = {{"pad: needs non-negative amounts", [] { pad(randn({3}), {-1}, {0}); }},
-              {"pad: needs one entry per axis", [] {
+              {"pad: needs as many amounts before as after", [] {
                  pad(randn({3}), {1, 1}, {0});
                }}};
 }
