@@ -75,11 +75,12 @@ struct MatmulAttrs {
   bool transpose_a = false, transpose_b = false;
 };
 
-/// 2-D convolution and its two adjoints; `size` is the spatial extent (h, w) that the adjoints restore: of the input
-/// for the input's gradient, of the kernel for the weight's.
-struct Conv2dAttrs {
-  std::int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0, dil_h = 1, dil_w = 1, groups = 1;
-  std::int64_t size_h = 0, size_w = 0;
+/// Convolution and its two adjoints, with an entry per spatial axis. `size` is the extents that the adjoints restore: of
+/// the input for the input's gradient, of the kernel for the weight's.
+struct ConvAttrs {
+  Dims stride, padding, dilation;
+  std::int64_t groups = 1;
+  Dims size = {};
 };
 
 /// clamp: the closed interval values are limited to.

@@ -60,7 +60,10 @@ bool uses_onednn(Engine engine) {
 template <class C>
 PieceKernel bind(const std::vector<PlacedPiece>& pieces, ConvKind kind, const C* w, const C* bias, Engine engine) {
   if (uses_onednn<C>(engine)) return onednn::bind(pieces, kind, dtype_of<C>, w, bias);
-  if constexpr (std::is_same_v<C, compute_t<C>>) return im2col::bind(pieces, kind, w, bias);
+  if constexpr (std::is_same_v<C, compute_t<C>>) {
+    if (pieces.front().piece.depthwise()) return depthwise::bind(pieces, kind, w, bias);
+    return im2col::bind(pieces, kind, w, bias);
+  }
   throw InternalError("conv: no kernel for {} without oneDNN", name_of(dtype_of<C>));
 }
 
@@ -126,7 +129,10 @@ void run_weight_gradient(const ConvShape& shape, const T* x, const T* dy, T* dw,
   const auto pieces = plan_pieces(shape, ConvKind::backward_weights);
   const BoundWeightGradient kernel = [&] {
     if (uses_onednn<C>(engine)) return onednn::bind_weight_gradient(pieces, dtype_of<C>);
-    if constexpr (std::is_same_v<C, S>) return im2col::bind_weight_gradient<C>(pieces);
+    if constexpr (std::is_same_v<C, S>) {
+      if (pieces.front().piece.depthwise()) return depthwise::bind_weight_gradient<C>(pieces);
+      return im2col::bind_weight_gradient<C>(pieces);
+    }
     throw InternalError("conv: no kernel for {} without oneDNN", name_of(dtype_of<C>));
   }();
   const Index parts = static_cast<Index>(pieces.size()), length = kernel.partial_count;
@@ -136,7 +142,7 @@ void run_weight_gradient(const ConvShape& shape, const T* x, const T* dy, T* dw,
     const Converted<T, C> from(x + x_offset, piece.x_count()), gradient(dy + y_offset, piece.y_count());
     kernel.run(static_cast<std::size_t>(i), from.data(), gradient.data(), partial.data() + i * length);
     if (dbias != nullptr)
-      add_pixels(dy + y_offset, piece.n * piece.out_h, piece.out_w, shape.o, bias_partial.data() + i * shape.o);
+      add_pixels(dy + y_offset, piece.n * piece.d.out * piece.h.out, piece.w.out, shape.o, bias_partial.data() + i * shape.o);
   });
   add_parts(partial.data(), parts, length);
   if constexpr (std::is_same_v<T, S>) {
@@ -183,7 +189,7 @@ std::int64_t conv_scratch_bytes(const ConvShape& shape, ConvKind kind, DType dty
   for (const PlacedPiece& placed : pieces) {
     const ConvPiece& p = placed.piece;
     const Index converted = converts ? (p.x_count() + p.y_count()) * size_of(sums) : 0;
-    largest = std::max(largest, converted + (library ? 0 : im2col::panel_bytes(p, size_of(sums))));
+    largest = std::max(largest, converted + (library || p.depthwise() ? 0 : im2col::panel_bytes(p, size_of(sums))));
   }
   const Index count = static_cast<Index>(pieces.size());
   const Index per_thread =

@@ -1,4 +1,4 @@
-// tensor/cpu/conv.h -- 2-D convolution and its two gradients on the CPU over raw pointers.
+// tensor/cpu/conv.h -- convolution over one to three axes and its two gradients on the CPU over raw pointers.
 #pragma once
 #include <cstdint>
 
@@ -7,23 +7,28 @@
 
 namespace retort::cpu {
 
-/// Sizes of a 2-D convolution (cross-correlation). Activations are channels-last, x [n, h, w, c] and
-/// y [n, out_h, out_w, o]; weights are OHWI, [o, kh, kw, c / groups]. Padding is zeros on both sides of an axis.
+/// One spatial axis of a convolution. Padding is zeros on both sides.
+struct ConvAxis {
+  std::int64_t size = 1, kernel = 1, stride = 1, pad = 0, dilation = 1;
+
+  std::int64_t extent() const { return (kernel - 1) * dilation + 1; }  ///< positions that the dilated kernel spans
+  std::int64_t out() const { return (size + 2 * pad - extent()) / stride + 1; }
+  /// Whether the axis might as well not be there.
+  bool trivial() const { return size == 1 && kernel == 1 && out() == 1; }
+};
+
+/// Sizes of a convolution (cross-correlation) over up to three axes; one that is not wanted stays as it is by default.
+/// Activations are channels-last, x [n, d, h, w, c] and y [n, d', h', w', o]; weights are [o, kd, kh, kw, c / groups].
 /// n may be 0; the op layer checks that everything else is positive and divisible.
 struct ConvShape {
-  std::int64_t n, c, h, w;
-  std::int64_t o, kh, kw;
-  std::int64_t stride_h = 1, stride_w = 1;
-  std::int64_t pad_h = 0, pad_w = 0;
-  std::int64_t dil_h = 1, dil_w = 1;
+  std::int64_t n, c, o;
+  ConvAxis d, h, w;
   std::int64_t groups = 1;
 
-  std::int64_t extent_h() const { return (kh - 1) * dil_h + 1; }  ///< rows that the dilated kernel spans
-  std::int64_t extent_w() const { return (kw - 1) * dil_w + 1; }
-  std::int64_t out_h() const { return (h + 2 * pad_h - extent_h()) / stride_h + 1; }
-  std::int64_t out_w() const { return (w + 2 * pad_w - extent_w()) / stride_w + 1; }
-  std::int64_t weights() const { return o * kh * kw * (c / groups); }
-  double flops() const { return 2.0 * double(n) * double(out_h()) * double(out_w()) * double(weights()); }
+  std::int64_t x_pixels() const { return d.size * h.size * w.size; }  ///< of an image of x
+  std::int64_t y_pixels() const { return d.out() * h.out() * w.out(); }
+  std::int64_t weights() const { return o * d.kernel * h.kernel * w.kernel * (c / groups); }
+  double flops() const { return 2.0 * double(n) * double(y_pixels()) * double(weights()); }
 };
 
 /// y = conv(x, w) + bias; bias [o] may be null. T is f64, f32, bf16 or f16; 16-bit types accumulate in f32 and round
@@ -32,7 +37,7 @@ struct ConvShape {
 template <class T>
 void conv_forward(const ConvShape& shape, const T* x, const T* w, const T* bias, T* y, Engine engine = kDefaultEngine);
 
-/// dx = the gradient with respect to x, given dy [n, out_h, out_w, o].
+/// dx = the gradient with respect to x, given dy of y's shape.
 template <class T>
 void conv_backward_data(const ConvShape& shape, const T* dy, const T* w, T* dx, Engine engine = kDefaultEngine);
 

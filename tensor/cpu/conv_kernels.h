@@ -1,4 +1,4 @@
-// tensor/cpu/conv_kernels.h -- what computes one piece of a convolution on one thread: oneDNN, or im2col and products.
+// tensor/cpu/conv_kernels.h -- what computes one piece of a convolution on one thread: oneDNN, im2col and products, or loops.
 #pragma once
 #include <functional>
 #include <span>
@@ -20,7 +20,7 @@ struct BoundWeightGradient {
 };
 
 namespace im2col {
-/// Forward or backward_data with weights `w`, and a bias (forward only) or null, which must outlive the kernel.
+/// Forward or backward_data with weights `w`, and a bias (forward only) or null, all of which, as the plan, must outlive the kernel.
 template <class T>
 PieceKernel bind(const std::vector<PlacedPiece>& pieces, ConvKind kind, const T* w, const T* bias);
 template <class T>
@@ -28,6 +28,14 @@ BoundWeightGradient bind_weight_gradient(const std::vector<PlacedPiece>& pieces)
 /// Bytes of panels one thread holds while it computes `piece`.
 std::int64_t panel_bytes(const ConvPiece& piece, std::int64_t element_size);
 }  // namespace im2col
+
+/// As im2col, for pieces that are depthwise.
+namespace depthwise {
+template <class T>
+PieceKernel bind(const std::vector<PlacedPiece>& pieces, ConvKind kind, const T* w, const T* bias);
+template <class T>
+BoundWeightGradient bind_weight_gradient(const std::vector<PlacedPiece>& pieces);
+}  // namespace depthwise
 
 namespace onednn {
 /// Whether oneDNN is present and computes in this type natively on this processor.

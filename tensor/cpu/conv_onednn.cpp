@@ -30,27 +30,44 @@ struct PieceConv {
   Md x, y, weights, bias, scratch;
 };
 
-memory::dims weight_dims(const ConvPiece& p) {
-  if (p.groups == 1) return {p.o, p.c, p.kh, p.kw};
-  return {p.groups, p.o / p.groups, p.c / p.groups, p.kh, p.kw};
+/// Entries for the axes of the piece: two spatial ones, or three when the piece has depth.
+bool has_depth(const ConvPiece& p) {
+  return p.d.size != 1 || p.d.out != 1 || p.d.kernel != 1 || p.d.pad_begin != 0 || p.d.pad_end != 0;
+}
+template <class F>
+memory::dims per_axis(const ConvPiece& p, memory::dims dims, const F& f) {
+  if (has_depth(p)) dims.push_back(f(p.d));
+  dims.push_back(f(p.h));
+  dims.push_back(f(p.w));
+  return dims;
 }
 
-/// OHWI as the user holds it.
+memory::dims weight_dims(const ConvPiece& p) {
+  const auto kernel = [](const PieceAxis& a) { return a.kernel; };
+  if (p.groups == 1) return per_axis(p, {p.o, p.c}, kernel);
+  return per_axis(p, {p.groups, p.o / p.groups, p.c / p.groups}, kernel);
+}
+
+/// O[D]HWI as the user holds it.
 Md plain_weights(const ConvPiece& p, DType dtype) {
-  return {weight_dims(p), type_of(dtype), p.groups == 1 ? memory::format_tag::ohwi : memory::format_tag::gohwi};
+  using tag = memory::format_tag;
+  const tag plain = p.groups == 1 ? tag::ohwi : tag::gohwi, deep = p.groups == 1 ? tag::odhwi : tag::godhwi;
+  return {weight_dims(p), type_of(dtype), has_depth(p) ? deep : plain};
 }
 
 PieceConv create(const Key& key) {
   const ConvPiece& p = key.piece;
   const auto type = type_of(key.dtype);
-  const bool gradient = key.kind == ConvKind::backward_weights;
+  const auto pixels = has_depth(p) ? memory::format_tag::ndhwc : memory::format_tag::nhwc;
   PieceConv made;
-  made.x = Md({p.n, p.c, p.h, p.w}, type, memory::format_tag::nhwc);
-  made.y = Md({p.n, p.o, p.out_h, p.out_w}, type, memory::format_tag::nhwc);
+  made.x = Md(per_axis(p, {p.n, p.c}, [](const PieceAxis& a) { return a.size; }), type, pixels);
+  made.y = Md(per_axis(p, {p.n, p.o}, [](const PieceAxis& a) { return a.out; }), type, pixels);
   const Md any(weight_dims(p), type, memory::format_tag::any);
   if (key.bias) made.bias = Md({p.o}, type, memory::format_tag::a);
-  const memory::dims strides{p.stride_h, p.stride_w}, dilates{p.dil_h - 1, p.dil_w - 1};
-  const memory::dims begin{p.pad_top, p.pad_left}, end{p.pad_bottom, p.pad_right};
+  const memory::dims strides = per_axis(p, {}, [](const PieceAxis& a) { return a.stride; });
+  const memory::dims dilates = per_axis(p, {}, [](const PieceAxis& a) { return a.dilation - 1; });
+  const memory::dims begin = per_axis(p, {}, [](const PieceAxis& a) { return a.pad_begin; });
+  const memory::dims end = per_axis(p, {}, [](const PieceAxis& a) { return a.pad_end; });
   const auto direct = dnnl::algorithm::convolution_direct;
   const auto attr = user_scratchpad();
   // Blocking is chosen here by the number of threads seen; a primitive made for several waits for them for ever.
@@ -61,23 +78,23 @@ PieceConv create(const Key& key) {
   };
   const dnnl::convolution_forward::primitive_desc forward(
       key.bias ? desc(made.x, any, made.bias, made.y) : desc(made.x, any, made.y), attr, cpu_engine());
+  // `made` takes over what the library likes best.
+  const auto take = [&](const auto& chosen, const Md& weights, auto primitive) {
+    made.weights = weights;
+    made.scratch = chosen.scratchpad_desc();
+    made.primitive = primitive;
+  };
   if (key.kind == ConvKind::forward) {
-    made.weights = forward.weights_desc();
-    made.scratch = forward.scratchpad_desc();
-    made.primitive = dnnl::convolution_forward(forward);
-  } else if (!gradient) {
+    take(forward, forward.weights_desc(), dnnl::convolution_forward(forward));
+  } else if (key.kind == ConvKind::backward_data) {
     const dnnl::convolution_backward_data::primitive_desc backward(
         {direct, made.x, any, made.y, strides, dilates, begin, end}, attr, cpu_engine(), forward);
-    made.weights = backward.weights_desc();
-    made.scratch = backward.scratchpad_desc();
-    made.primitive = dnnl::convolution_backward_data(backward);
+    take(backward, backward.weights_desc(), dnnl::convolution_backward_data(backward));
   } else {
     const Md sums(weight_dims(p), memory::data_type::f32, memory::format_tag::any);
     const dnnl::convolution_backward_weights::primitive_desc backward(
         {direct, made.x, sums, made.y, strides, dilates, begin, end}, attr, cpu_engine(), forward);
-    made.weights = backward.diff_weights_desc();
-    made.scratch = backward.scratchpad_desc();
-    made.primitive = dnnl::convolution_backward_weights(backward);
+    take(backward, backward.diff_weights_desc(), dnnl::convolution_backward_weights(backward));
   }
   return made;
 }
@@ -145,7 +162,7 @@ BoundWeightGradient bind_weight_gradient(const std::vector<PlacedPiece>& pieces,
     auto bound = std::make_shared<Bound>();
     for (const PlacedPiece& placed : pieces)
       bound->convs.push_back(find_or_create({placed.piece, ConvKind::backward_weights, dtype, false}));
-    // Partial sums must agree in layout. Pieces that differ in height only agree by themselves; else all go through the
+    // Partial sums must agree in layout. Pieces that differ in one extent only agree by themselves; else all go through the
     // first one's layout.
     const Md layout = bound->convs.front()->weights;
     const auto execute = [bound, layout](std::size_t index, const void* x, const void* dy, void* partial) {

@@ -9,84 +9,98 @@ namespace {
 using Index = std::int64_t;
 
 constexpr Index kMaxPieces = 32;
-constexpr Index kFewImages = 8;  // below this many images, bands of rows give threads something to do
+constexpr Index kFewImages = 8;  // below this many images, bands give threads something to do
 constexpr Index kMaxPartials = 8;
 constexpr double kPieceWork = 2097152;  // floating-point operations worth a piece of their own (about 20 us)
 
 constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
+PieceAxis whole(const ConvAxis& a) { return {a.size, a.out(), a.kernel, a.stride, a.dilation, a.pad, a.pad}; }
+
 ConvPiece whole_images(const ConvShape& s, Index images) {
-  return {images,     s.c,        s.h,     s.w,     s.o,      s.out_h(), s.out_w(), s.kh,    s.kw,
-          s.stride_h, s.stride_w, s.dil_h, s.dil_w, s.groups, s.pad_h,   s.pad_h,   s.pad_w, s.pad_w};
+  return {images, s.c, s.o, s.groups, whole(s.d), whole(s.h), whole(s.w)};
 }
 
-/// The piece that computes y's rows [first, last) of an image: x's rows follow.
-PlacedPiece y_band(const ConvShape& s, Index image, Index first, Index last) {
-  const Index begin = first * s.stride_h - s.pad_h, end = (last - 1) * s.stride_h - s.pad_h + s.extent_h();
-  const Index from = std::max<Index>(0, begin), to = std::min(s.h, end);
-  ConvPiece p = whole_images(s, 1);
-  p.h = to - from;
-  p.out_h = last - first;
-  p.pad_top = from - begin;
-  p.pad_bottom = end - to;
-  return {p, (image * s.h + from) * s.w * s.c, (image * s.out_h() + first) * s.out_w() * s.o};
+/// The outermost axis that is more than one position: bands along it lie in one piece of memory.
+struct BandAxis {
+  const ConvAxis& whole;
+  PieceAxis ConvPiece::*part;
+  Index x_line, y_line;  ///< pixels per position in x and in y
+};
+BandAxis band_axis(const ConvShape& s) {
+  const auto single = [](const ConvAxis& a) { return a.size == 1 && a.out() == 1; };
+  if (!single(s.d)) return {s.d, &ConvPiece::d, s.h.size * s.w.size, s.h.out() * s.w.out()};
+  if (!single(s.h)) return {s.h, &ConvPiece::h, s.w.size, s.w.out()};
+  return {s.w, &ConvPiece::w, 1, 1};
 }
 
-/// The piece that computes the gradient of x's rows [first, last) from the rows of y that see them.
-PlacedPiece x_band(const ConvShape& s, Index image, Index first, Index last) {
-  const Index from = std::max<Index>(0, ceil_div(std::max<Index>(0, first + s.pad_h - s.extent_h() + 1), s.stride_h));
-  const Index to = std::min(s.out_h(), (last - 1 + s.pad_h) / s.stride_h + 1);
-  ConvPiece p = whole_images(s, 1);
-  p.h = last - first;
-  p.out_h = to - from;
-  p.pad_top = first + s.pad_h - from * s.stride_h;
-  // Rows past the kernel's last reach (fewer than a stride of them) need no padding and get gradient zero.
-  p.pad_bottom = std::max<Index>(0, (p.out_h - 1) * s.stride_h + s.extent_h() - p.h - p.pad_top);
-  return {p, (image * s.h + first) * s.w * s.c, (image * s.out_h() + from) * s.out_w() * s.o};
+/// The piece that computes positions [first, last) of y: those of x follow.
+PlacedPiece y_band(const ConvShape& s, const BandAxis& axis, Index image, Index first, Index last) {
+  const ConvAxis& a = axis.whole;
+  const Index begin = first * a.stride - a.pad, end = (last - 1) * a.stride - a.pad + a.extent();
+  const Index from = std::max<Index>(0, begin), to = std::min(a.size, end);
+  ConvPiece piece = whole_images(s, 1);
+  PieceAxis& p = piece.*axis.part;
+  p.size = to - from;
+  p.out = last - first;
+  p.pad_begin = from - begin;
+  p.pad_end = end - to;
+  return {piece, (image * s.x_pixels() + from * axis.x_line) * s.c, (image * s.y_pixels() + first * axis.y_line) * s.o};
 }
 
-/// Row at which band `i` of `bands` begins. Bands of x begin where a kernel position begins.
-Index band_start(const ConvShape& s, ConvKind kind, Index bands, Index i) {
-  const bool of_x = kind == ConvKind::backward_data;
-  const Index rows = of_x ? s.h : s.out_h();
-  if (i == 0 || i == bands) return i == 0 ? 0 : rows;
-  const Index start = rows * i / bands;
-  return of_x ? (start + s.pad_h) / s.stride_h * s.stride_h - s.pad_h : start;
+/// The piece that computes the gradient of positions [first, last) of x from those of y that see them.
+PlacedPiece x_band(const ConvShape& s, const BandAxis& axis, Index image, Index first, Index last) {
+  const ConvAxis& a = axis.whole;
+  const Index from = std::max<Index>(0, ceil_div(std::max<Index>(0, first + a.pad - a.extent() + 1), a.stride));
+  const Index to = std::min(a.out(), (last - 1 + a.pad) / a.stride + 1);
+  ConvPiece piece = whole_images(s, 1);
+  PieceAxis& p = piece.*axis.part;
+  p.size = last - first;
+  p.out = to - from;
+  p.pad_begin = first + a.pad - from * a.stride;
+  // Positions past the kernel's last reach (fewer than a stride of them) need no padding and get gradient zero.
+  p.pad_end = std::max<Index>(0, (p.out - 1) * a.stride + a.extent() - p.size - p.pad_begin);
+  return {piece, (image * s.x_pixels() + first * axis.x_line) * s.c, (image * s.y_pixels() + from * axis.y_line) * s.o};
 }
 
-/// Bands are cut only where each keeps at least this many rows, so that every one sees some of the image.
-Index min_band(const ConvShape& s, ConvKind kind) {
-  return kind == ConvKind::backward_data ? 2 * (s.extent_h() + s.stride_h + s.pad_h) : 2;
+/// Position at which band `i` of `bands` begins. Bands of x begin where a kernel position begins.
+Index band_start(const ConvAxis& a, bool of_x, Index bands, Index i) {
+  const Index positions = of_x ? a.size : a.out();
+  if (i == 0 || i == bands) return i == 0 ? 0 : positions;
+  const Index start = positions * i / bands;
+  return of_x ? (start + a.pad) / a.stride * a.stride - a.pad : start;
 }
 
 }  // namespace
 
 std::vector<PlacedPiece> plan_pieces(const ConvShape& s, ConvKind kind) {
-  const bool weights = kind == ConvKind::backward_weights;
+  const bool of_weights = kind == ConvKind::backward_weights, of_x = kind == ConvKind::backward_data;
   // Thin convolutions are bound by memory: a number moved weighs as much as 16 operations.
-  const double traffic = 16.0 * double(s.n) * double(s.h * s.w * s.c + s.out_h() * s.out_w() * s.o);
+  const double traffic = 16.0 * double(s.n) * double(s.x_pixels() * s.c + s.y_pixels() * s.o);
   Index most = std::clamp<Index>(static_cast<Index>(std::max(s.flops(), traffic) / kPieceWork), 1,
-                                 weights ? kMaxPartials : kMaxPieces);
-  if (weights) most = std::clamp<Index>(kPartialBytes / (4 * s.weights()), std::min<Index>(2, most), most);
-  const Index rows = kind == ConvKind::backward_data ? s.h : s.out_h();
-  const Index bands =
-      s.n >= kFewImages || s.pad_h >= s.extent_h()
-          ? 1
-          : std::clamp<Index>(std::min(most, kFewImages) / s.n, 1, std::max<Index>(1, rows / min_band(s, kind)));
+                                 of_weights ? kMaxPartials : kMaxPieces);
+  if (of_weights) most = std::clamp<Index>(kPartialBytes / (4 * s.weights()), std::min<Index>(2, most), most);
+  const BandAxis axis = band_axis(s);
+  const ConvAxis& a = axis.whole;
+  // Every band keeps enough positions to see some of the image.
+  const Index least = of_x ? 2 * (a.extent() + a.stride + a.pad) : 2;
+  const Index bands = s.n >= kFewImages || a.pad >= a.extent()
+                          ? 1
+                          : std::clamp<Index>(std::min(most, kFewImages) / s.n, 1,
+                                              std::max<Index>(1, (of_x ? a.size : a.out()) / least));
   std::vector<PlacedPiece> pieces;
   if (bands > 1) {
     for (Index image = 0; image < s.n; ++image)
       for (Index i = 0; i < bands; ++i) {
-        const Index first = band_start(s, kind, bands, i), last = band_start(s, kind, bands, i + 1);
-        pieces.push_back(kind == ConvKind::backward_data ? x_band(s, image, first, last)
-                                                         : y_band(s, image, first, last));
+        const Index first = band_start(a, of_x, bands, i), last = band_start(a, of_x, bands, i + 1);
+        pieces.push_back(of_x ? x_band(s, axis, image, first, last) : y_band(s, axis, image, first, last));
       }
     return pieces;
   }
   const Index images = ceil_div(s.n, std::min(most, s.n));
   for (Index image = 0; image < s.n; image += images)
     pieces.push_back(
-        {whole_images(s, std::min(images, s.n - image)), image * s.h * s.w * s.c, image * s.out_h() * s.out_w() * s.o});
+        {whole_images(s, std::min(images, s.n - image)), image * s.x_pixels() * s.c, image * s.y_pixels() * s.o});
   return pieces;
 }
 

@@ -1,4 +1,4 @@
-// tensor/cpu/conv_plan.h -- cuts a convolution into pieces: groups of images, or bands of rows of one image.
+// tensor/cpu/conv_plan.h -- cuts a convolution into pieces: groups of images, or bands of one image.
 #pragma once
 #include <compare>
 #include <cstdint>
@@ -8,17 +8,26 @@
 
 namespace retort::cpu {
 
-/// A convolution of its own on a part of x and y: whole images [image, image + n), or one image's rows. Its padding is
-/// what of the kernel's reach lies outside of the part, and so differs at the top and the bottom.
+/// One axis of a piece; its padding differs between the ends.
+struct PieceAxis {
+  std::int64_t size, out, kernel, stride, dilation, pad_begin, pad_end;
+  auto operator<=>(const PieceAxis&) const = default;
+};
+
+/// A convolution of its own on a part of x and y: whole images [image, image + n), or a band of one image. Its padding
+/// is what of the kernel's reach lies outside of the part.
 struct ConvPiece {
-  std::int64_t n, c, h, w;
-  std::int64_t o, out_h, out_w;
-  std::int64_t kh, kw, stride_h, stride_w, dil_h, dil_w, groups;
-  std::int64_t pad_top, pad_bottom, pad_left, pad_right;
+  std::int64_t n, c, o, groups;
+  PieceAxis d, h, w;
   auto operator<=>(const ConvPiece&) const = default;
 
-  std::int64_t x_count() const { return n * h * w * c; }
-  std::int64_t y_count() const { return n * out_h * out_w * o; }
+  std::int64_t x_pixels() const { return d.size * h.size * w.size; }  ///< of an image of the part
+  std::int64_t y_pixels() const { return d.out * h.out * w.out; }
+  std::int64_t x_count() const { return n * x_pixels() * c; }
+  std::int64_t y_count() const { return n * y_pixels() * o; }
+  std::int64_t taps() const { return d.kernel * h.kernel * w.kernel; }
+  /// Every channel is convolved by itself.
+  bool depthwise() const { return groups > 1 && c == groups && o == groups; }
 };
 struct PlacedPiece {
   ConvPiece piece;

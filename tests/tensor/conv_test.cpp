@@ -35,25 +35,31 @@ std::vector<T> reals(Index count, unsigned seed) {
   for (T& v : values) v = static_cast<T>(normal(random));
   return values;
 }
-Index x_count(const ConvShape& s) { return s.n * s.h * s.w * s.c; }
-Index y_count(const ConvShape& s) { return s.n * s.out_h() * s.out_w() * s.o; }
+Index x_count(const ConvShape& s) { return s.n * s.x_pixels() * s.c; }
+Index y_count(const ConvShape& s) { return s.n * s.y_pixels() * s.o; }
+
+/// Position of x under tap k of position o of y; -1 outside.
+Index position(const ConvAxis& a, Index o, Index k) {
+  const Index i = o * a.stride - a.pad + k * a.dilation;
+  return i < a.size ? i : -1;
+}
 
 /// Calls f(y index, x index, w index) for every product of the convolution, by its definition.
 template <class F>
 void for_each_product(const ConvShape& s, const F& f) {
   const Index cg = s.c / s.groups, og = s.o / s.groups;
-  for (Index n = 0; n < s.n; ++n)
-    for (Index oy = 0; oy < s.out_h(); ++oy)
-      for (Index ox = 0; ox < s.out_w(); ++ox)
-        for (Index o = 0; o < s.o; ++o)
-          for (Index i = 0; i < s.kh; ++i)
-            for (Index j = 0; j < s.kw; ++j) {
-              const Index y = oy * s.stride_h - s.pad_h + i * s.dil_h, x = ox * s.stride_w - s.pad_w + j * s.dil_w;
-              if (y < 0 || y >= s.h || x < 0 || x >= s.w) continue;
-              for (Index c = 0; c < cg; ++c)
-                f(((n * s.out_h() + oy) * s.out_w() + ox) * s.o + o, ((n * s.h + y) * s.w + x) * s.c + o / og * cg + c,
-                  ((o * s.kh + i) * s.kw + j) * cg + c);
-            }
+  const Index pixels = s.y_pixels(), taps = s.d.kernel * s.h.kernel * s.w.kernel;
+  for (Index p = 0; p < s.n * pixels; ++p) {
+    const Index oz = p % pixels / (s.h.out() * s.w.out()), oy = p / s.w.out() % s.h.out(), ox = p % s.w.out();
+    for (Index t = 0; t < taps; ++t) {
+      const Index z = position(s.d, oz, t / (s.h.kernel * s.w.kernel));
+      const Index y = position(s.h, oy, t / s.w.kernel % s.h.kernel), x = position(s.w, ox, t % s.w.kernel);
+      if (z < 0 || y < 0 || x < 0) continue;
+      const Index from = ((p / pixels * s.d.size + z) * s.h.size + y) * s.w.size + x;
+      for (Index o = 0; o < s.o; ++o)
+        for (Index c = 0; c < cg; ++c) f(p * s.o + o, from * s.c + o / og * cg + c, (o * taps + t) * cg + c);
+    }
+  }
 }
 
 template <class T>
@@ -81,10 +87,11 @@ void check_exact(const ConvShape& s, Engine engine) {
   }
   CAPTURE(s.n);
   CAPTURE(s.c);
-  CAPTURE(s.h);
+  CAPTURE(s.d.size);
+  CAPTURE(s.h.size);
   CAPTURE(s.o);
-  CAPTURE(s.kh);
-  CAPTURE(s.stride_h);
+  CAPTURE(s.h.kernel);
+  CAPTURE(s.h.stride);
   CAPTURE(s.groups);
   CAPTURE(name_of(dtype_of<T>));
   CAPTURE(engine == Engine::onednn);
@@ -105,25 +112,23 @@ std::vector<Engine> engines() {
   return {Engine::fallback};
 }
 
-ConvShape shape(Index n, Index c, Index h, Index w, Index o, Index kh, Index kw) { return {n, c, h, w, o, kh, kw}; }
+ConvShape shape(Index n, Index c, Index h, Index w, Index o, Index kh, Index kw) {
+  return {n, c, o, {}, {h, kh}, {w, kw}};
+}
+/// The same with depth.
+ConvShape deep(Index d, Index kd, ConvShape s) {
+  s.d = {d, kd, s.h.stride, s.h.pad, s.h.dilation};
+  return s;
+}
 ConvShape with(ConvShape s, Index stride, Index pad, Index dilation = 1, Index groups = 1) {
-  s.stride_h = s.stride_w = stride;
-  s.pad_h = s.pad_w = pad;
-  s.dil_h = s.dil_w = dilation;
+  s.h = {s.h.size, s.h.kernel, stride, pad, dilation};
+  s.w = {s.w.size, s.w.kernel, stride, pad, dilation};
   s.groups = groups;
   return s;
 }
 
 /// Uneven in every respect: kernel, stride, padding and dilation differ between the axes.
-ConvShape uneven() {
-  ConvShape s = shape(2, 4, 11, 9, 6, 3, 2);
-  s.stride_h = 2;
-  s.stride_w = 3;
-  s.pad_h = 1;
-  s.pad_w = 2;
-  s.dil_w = 2;
-  return s;
-}
+ConvShape uneven() { return {2, 4, 6, {}, {11, 3, 2, 1}, {9, 2, 3, 2, 2}}; }
 
 std::vector<ConvShape> small_shapes() {
   return {with(shape(2, 3, 8, 7, 5, 3, 3), 1, 1),
@@ -138,13 +143,21 @@ std::vector<ConvShape> small_shapes() {
           with(shape(2, 6, 9, 9, 12, 3, 3), 2, 1, 1, 6),
           with(shape(2, 5, 5, 5, 3, 2, 2), 3, 0),
           with(shape(1, 2, 4, 4, 2, 3, 3), 1, 3),
-          uneven()};
+          uneven(),
+          {2, 3, 5, {}, {}, {31, 5, 2, 2, 2}},
+          deep(5, 3, with(shape(2, 3, 6, 7, 4, 3, 3), 1, 1)),
+          deep(7, 2, with(shape(1, 4, 6, 5, 6, 3, 2), 2, 1, 1, 2)),
+          deep(4, 3, with(shape(1, 6, 5, 5, 6, 3, 3), 1, 1, 1, 6)),
+          deep(3, 1, with(shape(2, 4, 4, 4, 8, 1, 1), 1, 0)),
+          {1, 3, 4, {6, 3, 1, 2, 2}, {5, 1, 2}, {7, 3, 1, 1}}};
 }
 /// Large enough to be cut: groups of images with a remainder, bands of one image, with strides and dilation.
 std::vector<ConvShape> cut_shapes() {
   return {with(shape(37, 8, 12, 12, 16, 3, 3), 1, 1), with(shape(1, 16, 41, 23, 24, 3, 3), 1, 1),
           with(shape(1, 32, 61, 33, 24, 3, 3), 2, 1), with(shape(2, 8, 58, 30, 20, 5, 5), 1, 4, 2),
-          with(shape(1, 96, 96, 48, 32, 2, 2), 4, 0), with(shape(3, 32, 40, 40, 32, 3, 3), 1, 1, 1, 32)};
+          with(shape(1, 96, 96, 48, 32, 2, 2), 4, 0), with(shape(3, 32, 40, 40, 32, 3, 3), 1, 1, 1, 32),
+          deep(24, 3, with(shape(1, 8, 12, 13, 16, 3, 3), 1, 1)), {2, 32, 32, {}, {}, {2000, 9, 2, 4}},
+          deep(12, 3, with(shape(2, 32, 12, 12, 32, 3, 3), 1, 1, 1, 32))};
 }
 
 /// Results with `threads` OpenMP threads, in a thread of its own: primitives cached by an earlier call would hide that
