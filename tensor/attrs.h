@@ -75,8 +75,8 @@ struct MatmulAttrs {
   bool transpose_a = false, transpose_b = false;
 };
 
-/// Convolution and its two adjoints, with an entry per spatial axis. `size` is the extents that the adjoints restore: of
-/// the input for the input's gradient, of the kernel for the weight's.
+/// Convolution and its two adjoints, with an entry per spatial axis. `size` is the extents that the adjoints restore:
+/// of the input for the input's gradient, of the kernel for the weight's.
 struct ConvAttrs {
   Dims stride, padding, dilation;
   std::int64_t groups = 1;

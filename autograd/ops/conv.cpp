@@ -1,5 +1,6 @@
 // autograd/ops/conv.cpp -- convolution with bias; its adjoints are ops of their own, so every order works.
 #include "autograd/ops/conv.h"
+
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "autograd/rule.h"
@@ -61,8 +62,7 @@ struct Conv : General<Conv> {
     const auto plus = [&t](const Tensor& u) { t = t.defined() ? add(t, u) : u; };
     if (c.tangent[0].defined()) plus(run(c.tangent[0], c.in[1], {}, c.attrs));
     if (c.tangent[1].defined()) plus(run(c.in[0], c.tangent[1], {}, c.attrs));
-    if (c.tangent[2].defined())
-      plus(broadcast_to(per_channel(c.tangent[2], c.out[0].rank()), c.out[0].shape()));
+    if (c.tangent[2].defined()) plus(broadcast_to(per_channel(c.tangent[2], c.out[0].rank()), c.out[0].shape()));
     c.out_tangent[0] = t;
   }
 };
@@ -73,16 +73,17 @@ Tensor conv(int axes, const Tensor& x, const Tensor& w, const Tensor& bias, cons
   if (o.stride < 1 || o.dilation < 1 || o.padding < 0)
     throw ValueError("conv{}d: stride and dilation must be positive and padding not negative; got {}, {}, {}", axes,
                      o.stride, o.dilation, o.padding);
-  return conv_with(x, w, bias,
-                   {Dims::filled(axes, o.stride), Dims::filled(axes, o.padding), Dims::filled(axes, o.dilation),
-                    o.groups, {}});
+  return conv_with(
+      x, w, bias,
+      {Dims::filled(axes, o.stride), Dims::filled(axes, o.padding), Dims::filled(axes, o.dilation), o.groups, {}});
 }
 
 Tensor conv_transpose(int axes, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvTransposeOptions& o) {
   if (o.stride < 1 || o.dilation < 1 || o.padding < 0 || o.output_padding < 0 || o.output_padding >= o.stride)
-    throw ValueError("conv_transpose{}d: stride and dilation must be positive, padding not negative and output_padding "
-                     "in [0, stride); got {}, {}, {}, {}",
-                     axes, o.stride, o.dilation, o.padding, o.output_padding);
+    throw ValueError(
+        "conv_transpose{}d: stride and dilation must be positive, padding not negative and output_padding "
+        "in [0, stride); got {}, {}, {}, {}",
+        axes, o.stride, o.dilation, o.padding, o.output_padding);
   if (x.rank() != axes + 2 || w.rank() != axes + 2 || o.groups < 1 || x.size(1) != w.size(0) ||
       w.size(0) % o.groups != 0)
     throw ShapeError("conv_transpose{}d: channels do not fit {} groups; got {} and weight {}", axes, o.groups, x.str(),
@@ -90,12 +91,14 @@ Tensor conv_transpose(int axes, const Tensor& x, const Tensor& w, const Tensor& 
   const std::int64_t channels = w.size(1) * o.groups;
   if (bias.defined() && !(bias.shape() == Shape{channels}))
     throw ShapeError("conv_transpose{}d: the bias must have {} elements; got {}", axes, channels, bias.str());
-  ConvAttrs a{Dims::filled(axes, o.stride), Dims::filled(axes, o.padding), Dims::filled(axes, o.dilation), o.groups, {}};
+  ConvAttrs a{
+      Dims::filled(axes, o.stride), Dims::filled(axes, o.padding), Dims::filled(axes, o.dilation), o.groups, {}};
   for (int i = 2; i < x.rank(); ++i) {
-    const std::int64_t extent = (x.size(i) - 1) * o.stride - 2 * o.padding + o.dilation * (w.size(i) - 1) +
-                                o.output_padding + 1;
+    const std::int64_t extent =
+        (x.size(i) - 1) * o.stride - 2 * o.padding + o.dilation * (w.size(i) - 1) + o.output_padding + 1;
     if (extent < 1 || x.size(i) < 1 || w.size(i) < 1)
-      throw ShapeError("conv_transpose{}d: nothing is left of axis {}; got {} and weight {}", axes, i, x.str(), w.str());
+      throw ShapeError("conv_transpose{}d: nothing is left of axis {}; got {} and weight {}", axes, i, x.str(),
+                       w.str());
     a.size.push_back(extent);
   }
   const Tensor y = conv_input_grad(x, w, a);

@@ -142,7 +142,8 @@ void run_weight_gradient(const ConvShape& shape, const T* x, const T* dy, T* dw,
     const Converted<T, C> from(x + x_offset, piece.x_count()), gradient(dy + y_offset, piece.y_count());
     kernel.run(static_cast<std::size_t>(i), from.data(), gradient.data(), partial.data() + i * length);
     if (dbias != nullptr)
-      add_pixels(dy + y_offset, piece.n * piece.d.out * piece.h.out, piece.w.out, shape.o, bias_partial.data() + i * shape.o);
+      add_pixels(dy + y_offset, piece.n * piece.d.out * piece.h.out, piece.w.out, shape.o,
+                 bias_partial.data() + i * shape.o);
   });
   add_parts(partial.data(), parts, length);
   if constexpr (std::is_same_v<T, S>) {

@@ -1,4 +1,5 @@
-// tensor/cpu/conv_kernels.h -- what computes one piece of a convolution on one thread: oneDNN, im2col and products, or loops.
+// tensor/cpu/conv_kernels.h -- what computes one piece of a convolution on one thread: oneDNN, im2col and products, or
+// loops.
 #pragma once
 #include <functional>
 #include <span>
@@ -20,7 +21,8 @@ struct BoundWeightGradient {
 };
 
 namespace im2col {
-/// Forward or backward_data with weights `w`, and a bias (forward only) or null, all of which, as the plan, must outlive the kernel.
+/// Forward or backward_data with weights `w`, and a bias (forward only) or null, all of which, as the plan, must
+/// outlive the kernel.
 template <class T>
 PieceKernel bind(const std::vector<PlacedPiece>& pieces, ConvKind kind, const T* w, const T* bias);
 template <class T>

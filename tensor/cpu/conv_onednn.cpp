@@ -162,8 +162,8 @@ BoundWeightGradient bind_weight_gradient(const std::vector<PlacedPiece>& pieces,
     auto bound = std::make_shared<Bound>();
     for (const PlacedPiece& placed : pieces)
       bound->convs.push_back(find_or_create({placed.piece, ConvKind::backward_weights, dtype, false}));
-    // Partial sums must agree in layout. Pieces that differ in one extent only agree by themselves; else all go through the
-    // first one's layout.
+    // Partial sums must agree in layout. Pieces that differ in one extent only agree by themselves; else all go through
+    // the first one's layout.
     const Md layout = bound->convs.front()->weights;
     const auto execute = [bound, layout](std::size_t index, const void* x, const void* dy, void* partial) {
       guarded("conv", [&] {

@@ -71,23 +71,24 @@ Sample convolution(const Shape& x, const Shape& w, bool bias, ConvOptions o) {
 }
 
 Sample transposed(const Shape& x, const Shape& w, bool bias, ConvTransposeOptions o) {
-  return {{randn(x), randn(w, 2), bias ? randn({w[1] * o.groups}, 3) : Tensor()},
-          [o](In in) {
-            const auto f = in[0].rank() == 3 ? conv_transpose1d : in[0].rank() == 4 ? conv_transpose2d : conv_transpose3d;
-            return Tensors{f(in[0], in[1], in[2], o)};
-          },
-          [o](In in) {
-            const Shape &xs = in[0].shape(), &ws = in[1].shape();
-            Shape ys{xs[0], ws[1] * o.groups};
-            for (int i = 2; i < xs.rank(); ++i)
-              ys.push_back((xs[i] - 1) * o.stride - 2 * o.padding + o.dilation * (ws[i] - 1) + o.output_padding + 1);
-            const auto vx = in[0].values(), vw = in[1].values();
-            auto y = biased(in[2], ys);
-            each_product(ys, ws, xs, {o.stride, o.padding, o.dilation, o.groups},
-                         [&](auto i, auto k, auto j) { y[i] += vx[j] * vw[k]; });
-            return Tensors{Tensor::from(y, ys, DType::f64)};
-          },
-          x.str() + w.str()};
+  return {
+      {randn(x), randn(w, 2), bias ? randn({w[1] * o.groups}, 3) : Tensor()},
+      [o](In in) {
+        const auto f = in[0].rank() == 3 ? conv_transpose1d : in[0].rank() == 4 ? conv_transpose2d : conv_transpose3d;
+        return Tensors{f(in[0], in[1], in[2], o)};
+      },
+      [o](In in) {
+        const Shape &xs = in[0].shape(), &ws = in[1].shape();
+        Shape ys{xs[0], ws[1] * o.groups};
+        for (int i = 2; i < xs.rank(); ++i)
+          ys.push_back((xs[i] - 1) * o.stride - 2 * o.padding + o.dilation * (ws[i] - 1) + o.output_padding + 1);
+        const auto vx = in[0].values(), vw = in[1].values();
+        auto y = biased(in[2], ys);
+        each_product(ys, ws, xs, {o.stride, o.padding, o.dilation, o.groups},
+                     [&](auto i, auto k, auto j) { y[i] += vx[j] * vw[k]; });
+        return Tensors{Tensor::from(y, ys, DType::f64)};
+      },
+      x.str() + w.str()};
 }
 }  // namespace
 
@@ -124,8 +125,13 @@ OP_CASE(conv1d) {
   c.samples = {convolution({2, 2, 7}, {3, 2, 3}, true, {1, 1, 1, 1}),
                convolution({1, 6, 11}, {4, 3, 3}, false, {2, 2, 2, 2}),
                convolution({2, 4, 9}, {4, 1, 5}, true, {1, 2, 1, 4})};
-  c.errors = {{"conv1d: the kernel does not fit", [] { conv1d(randn({1, 2, 2}), randn({3, 2, 3})); }},
-              {"conv: input 0 must have 3 axes", [] { conv1d(randn({1, 2, 2, 2}), randn({3, 2, 3})); }}};
+  c.errors = {{"conv1d: the kernel does not fit",
+               [] {
+                 conv1d(randn({1, 2, 2}), randn({3, 2, 3}));
+               }},
+              {"conv: input 0 must have 3 axes", [] {
+                 conv1d(randn({1, 2, 2, 2}), randn({3, 2, 3}));
+               }}};
 }
 
 OP_CASE(conv3d) {
@@ -135,9 +141,7 @@ OP_CASE(conv3d) {
   c.samples = {convolution({1, 2, 3, 4, 3}, {3, 2, 2, 3, 2}, true, {1, 1, 1, 1}),
                convolution({2, 4, 5, 5, 6}, {6, 2, 3, 3, 3}, true, {2, 1, 1, 2}),
                convolution({1, 3, 5, 6, 5}, {3, 1, 3, 3, 3}, false, {1, 2, 2, 3})};
-  c.errors = {{"conv3d: channels do not fit 1 groups", [] {
-                 conv3d(randn({1, 2, 4, 4, 4}), randn({3, 3, 3, 3, 3}));
-               }}};
+  c.errors = {{"conv3d: channels do not fit 1 groups", [] { conv3d(randn({1, 2, 4, 4, 4}), randn({3, 3, 3, 3, 3})); }}};
 }
 
 OP_CASE(conv_transpose) {

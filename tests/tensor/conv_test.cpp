@@ -153,10 +153,14 @@ std::vector<ConvShape> small_shapes() {
 }
 /// Large enough to be cut: groups of images with a remainder, bands of one image, with strides and dilation.
 std::vector<ConvShape> cut_shapes() {
-  return {with(shape(37, 8, 12, 12, 16, 3, 3), 1, 1), with(shape(1, 16, 41, 23, 24, 3, 3), 1, 1),
-          with(shape(1, 32, 61, 33, 24, 3, 3), 2, 1), with(shape(2, 8, 58, 30, 20, 5, 5), 1, 4, 2),
-          with(shape(1, 96, 96, 48, 32, 2, 2), 4, 0), with(shape(3, 32, 40, 40, 32, 3, 3), 1, 1, 1, 32),
-          deep(24, 3, with(shape(1, 8, 12, 13, 16, 3, 3), 1, 1)), {2, 32, 32, {}, {}, {2000, 9, 2, 4}},
+  return {with(shape(37, 8, 12, 12, 16, 3, 3), 1, 1),
+          with(shape(1, 16, 41, 23, 24, 3, 3), 1, 1),
+          with(shape(1, 32, 61, 33, 24, 3, 3), 2, 1),
+          with(shape(2, 8, 58, 30, 20, 5, 5), 1, 4, 2),
+          with(shape(1, 96, 96, 48, 32, 2, 2), 4, 0),
+          with(shape(3, 32, 40, 40, 32, 3, 3), 1, 1, 1, 32),
+          deep(24, 3, with(shape(1, 8, 12, 13, 16, 3, 3), 1, 1)),
+          {2, 32, 32, {}, {}, {2000, 9, 2, 4}},
           deep(12, 3, with(shape(2, 32, 12, 12, 32, 3, 3), 1, 1, 1, 32))};
 }
 
