@@ -27,7 +27,7 @@ PreActResidual::PreActResidual(std::int64_t in, std::int64_t out, std::int64_t s
       conv1(in, out, 3, {.stride = stride, .padding = 1}, false),
       conv2(out, out, 3, {.padding = 1}, false),
       dropout(p) {
-  if (in != out) shortcut.emplace(in, out, 1, Conv2dOptions{.stride = stride}, false);
+  if (in != out) shortcut.emplace(in, out, 1, ConvOptions{.stride = stride}, false);
 }
 
 Tensor PreActResidual::operator()(const Tensor& x, Ctx& ctx) const {

@@ -47,22 +47,40 @@ class Converted {
   const C* data_;
 };
 
-/// Whether pieces are computed on elements of T; otherwise they are converted to the compute type.
-template <class T>
-bool runs_native(Engine engine) {
-  return std::is_same_v<T, compute_t<T>> || (engine == Engine::onednn && onednn::native(dtype_of<T>));
+/// oneDNN has no depthwise kernels for three axes, nor for the weights of kernels of more than three taps along an
+/// axis: what it does instead takes three times as long as our loops.
+bool library_covers(const ConvShape& s, ConvKind kind) {
+  if (!s.depthwise()) return true;
+  return s.d.trivial() && (kind != ConvKind::backward_weights || std::max(s.h.kernel, s.w.kernel) <= 3);
 }
 template <class T>
-bool uses_onednn(Engine engine) {
-  return engine == Engine::onednn && !std::is_same_v<T, double>;
+bool uses_onednn(const ConvShape& s, ConvKind kind, Engine engine) {
+  return engine == Engine::onednn && !std::is_same_v<T, double> && library_covers(s, kind);
+}
+/// Whether pieces are computed on elements of T; otherwise they are converted to the compute type.
+template <class T>
+bool runs_native(const ConvShape& s, ConvKind kind, Engine engine) {
+  return std::is_same_v<T, compute_t<T>> || (uses_onednn<T>(s, kind, engine) && onednn::native(dtype_of<T>));
 }
 
 template <class C>
-PieceKernel bind(const std::vector<PlacedPiece>& pieces, ConvKind kind, const C* w, const C* bias, Engine engine) {
-  if (uses_onednn<C>(engine)) return onednn::bind(pieces, kind, dtype_of<C>, w, bias);
+PieceKernel bind(const ConvShape& shape, const std::vector<PlacedPiece>& pieces, ConvKind kind, const C* w,
+                 const C* bias, Engine engine) {
+  if (uses_onednn<C>(shape, kind, engine)) return onednn::bind(pieces, kind, dtype_of<C>, w, bias);
   if constexpr (std::is_same_v<C, compute_t<C>>) {
-    if (pieces.front().piece.depthwise()) return depthwise::bind(pieces, kind, w, bias);
+    if (shape.depthwise()) return depthwise::bind(pieces, kind, w, bias);
     return im2col::bind(pieces, kind, w, bias);
+  }
+  throw InternalError("conv: no kernel for {} without oneDNN", name_of(dtype_of<C>));
+}
+template <class C>
+BoundWeightGradient bind_weight_gradient(const ConvShape& shape, const std::vector<PlacedPiece>& pieces,
+                                         Engine engine) {
+  if (uses_onednn<C>(shape, ConvKind::backward_weights, engine))
+    return onednn::bind_weight_gradient(pieces, dtype_of<C>);
+  if constexpr (std::is_same_v<C, compute_t<C>>) {
+    if (shape.depthwise()) return depthwise::bind_weight_gradient<C>(pieces);
+    return im2col::bind_weight_gradient<C>(pieces);
   }
   throw InternalError("conv: no kernel for {} without oneDNN", name_of(dtype_of<C>));
 }
@@ -73,7 +91,7 @@ void run_pieces(const ConvShape& shape, ConvKind kind, const T* in, const T* w, 
   if (shape.n == 0) return;
   const auto pieces = plan_pieces(shape, kind);
   const Converted<T, C> weights(w, shape.weights()), added(bias, shape.o);
-  const PieceKernel kernel = bind<C>(pieces, kind, weights.data(), added.data(), engine);
+  const PieceKernel kernel = bind<C>(shape, pieces, kind, weights.data(), added.data(), engine);
   const bool forward = kind == ConvKind::forward;
   parallel_tasks(static_cast<Index>(pieces.size()), [&](Index i) {
     const auto& [piece, x_offset, y_offset] = pieces[static_cast<std::size_t>(i)];
@@ -92,7 +110,7 @@ void run_pieces(const ConvShape& shape, ConvKind kind, const T* in, const T* w, 
 
 template <class T>
 void run(const ConvShape& shape, ConvKind kind, const T* in, const T* w, const T* bias, T* out, Engine engine) {
-  if (runs_native<T>(engine)) return run_pieces<T, T>(shape, kind, in, w, bias, out, engine);
+  if (runs_native<T>(shape, kind, engine)) return run_pieces<T, T>(shape, kind, in, w, bias, out, engine);
   run_pieces<T, compute_t<T>>(shape, kind, in, w, bias, out, engine);
 }
 
@@ -127,14 +145,7 @@ void run_weight_gradient(const ConvShape& shape, const T* x, const T* dy, T* dw,
     return;
   }
   const auto pieces = plan_pieces(shape, ConvKind::backward_weights);
-  const BoundWeightGradient kernel = [&] {
-    if (uses_onednn<C>(engine)) return onednn::bind_weight_gradient(pieces, dtype_of<C>);
-    if constexpr (std::is_same_v<C, S>) {
-      if (pieces.front().piece.depthwise()) return depthwise::bind_weight_gradient<C>(pieces);
-      return im2col::bind_weight_gradient<C>(pieces);
-    }
-    throw InternalError("conv: no kernel for {} without oneDNN", name_of(dtype_of<C>));
-  }();
+  const BoundWeightGradient kernel = bind_weight_gradient<C>(shape, pieces, engine);
   const Index parts = static_cast<Index>(pieces.size()), length = kernel.partial_count;
   const Scratch<S> partial(parts * length), bias_partial(dbias != nullptr ? parts * shape.o : 0);
   parallel_tasks(parts, [&](Index i) {
@@ -174,14 +185,15 @@ void conv_backward_data(const ConvShape& shape, const T* dy, const T* w, T* dx, 
 
 template <class T>
 void conv_backward_weights(const ConvShape& shape, const T* x, const T* dy, T* dw, T* dbias, Engine engine) {
-  if (runs_native<T>(engine)) return run_weight_gradient<T, T>(shape, x, dy, dw, dbias, engine);
+  if (runs_native<T>(shape, ConvKind::backward_weights, engine))
+    return run_weight_gradient<T, T>(shape, x, dy, dw, dbias, engine);
   run_weight_gradient<T, compute_t<T>>(shape, x, dy, dw, dbias, engine);
 }
 
 std::int64_t conv_scratch_bytes(const ConvShape& shape, ConvKind kind, DType dtype, int threads, Engine engine) {
   if (shape.n == 0) return 0;
   const auto pieces = plan_pieces(shape, kind);
-  const bool library = engine == Engine::onednn && dtype != DType::f64;
+  const bool library = engine == Engine::onednn && dtype != DType::f64 && library_covers(shape, kind);
   const bool converts = is_float(dtype) && size_of(dtype) == 2 && !(library && onednn::native(dtype));
   const DType sums = accumulator_of(dtype), computed = size_of(dtype) == 2 && !converts ? dtype : sums;
   onednn::Needs needs{shape.weights() * size_of(sums), 0};
@@ -190,7 +202,7 @@ std::int64_t conv_scratch_bytes(const ConvShape& shape, ConvKind kind, DType dty
   for (const PlacedPiece& placed : pieces) {
     const ConvPiece& p = placed.piece;
     const Index converted = converts ? (p.x_count() + p.y_count()) * size_of(sums) : 0;
-    largest = std::max(largest, converted + (library || p.depthwise() ? 0 : im2col::panel_bytes(p, size_of(sums))));
+    largest = std::max(largest, converted + (library || shape.depthwise() ? 0 : im2col::panel_bytes(p, size_of(sums))));
   }
   const Index count = static_cast<Index>(pieces.size());
   const Index per_thread =

@@ -27,6 +27,7 @@ struct ConvShape {
 
   std::int64_t x_pixels() const { return d.size * h.size * w.size; }  ///< of an image of x
   std::int64_t y_pixels() const { return d.out() * h.out() * w.out(); }
+  bool depthwise() const { return groups > 1 && c == groups && o == groups; }  ///< every channel by itself
   std::int64_t weights() const { return o * d.kernel * h.kernel * w.kernel * (c / groups); }
   double flops() const { return 2.0 * double(n) * double(y_pixels()) * double(weights()); }
 };

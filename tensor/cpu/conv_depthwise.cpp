@@ -2,6 +2,7 @@
 // channels.
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 
 #include "tensor/cpu/conv_kernels.h"
 #include "tensor/cpu/scratch.h"
@@ -10,8 +11,6 @@ namespace retort::cpu::depthwise {
 namespace {
 
 using Index = std::int64_t;
-
-constexpr Index kChannels = 64;  // sums kept in registers
 
 /// A tap that meets the image along one axis, and where.
 struct Tap {
@@ -65,28 +64,58 @@ void for_each_pixel(Index n, const AxisTaps& zs, const AxisTaps& ys, const AxisT
         }
 }
 
+/// sum += weights x source over kN terms, for all channels.
+template <int kN, class T>
+void add_terms(const Tap* terms, Index channels, const T* source, const T* weights, T* sum) {
+  const T *from[kN], *w[kN];
+  for (int k = 0; k < kN; ++k) {
+    from[k] = source + terms[k].at;
+    w[k] = weights + terms[k].tap;
+  }
+#pragma omp simd
+  for (Index c = 0; c < channels; ++c) {
+    T total = sum[c];
+    for (int k = 0; k < kN; ++k) total += w[k][c] * from[k][c];
+    sum[c] = total;
+  }
+}
+
+/// sums += source x gradient over kN terms, for all channels.
+template <int kN, class T>
+void add_products(const Tap* terms, Index channels, const T* source, const T* gradient, T* sums) {
+  const T* from[kN];
+  T* sum[kN];
+  for (int k = 0; k < kN; ++k) {
+    from[k] = source + terms[k].at;
+    sum[k] = sums + terms[k].tap;
+  }
+#pragma omp simd
+  for (Index c = 0; c < channels; ++c)
+    for (int k = 0; k < kN; ++k) sum[k][c] += from[k][c] * gradient[c];
+}
+
+/// Calls f(first, count as a constant) for runs of a list of terms, as long as the rows of the usual kernels: what is
+/// shared by the terms of a run is loaded once.
+template <class F>
+void for_each_run(const std::vector<Tap>& terms, const F& f) {
+  const Tap *at = terms.data(), *const end = at + terms.size();
+  for (; end - at >= 5; at += 5) f(at, std::integral_constant<int, 5>());
+  for (; end - at >= 3; at += 3) f(at, std::integral_constant<int, 3>());
+  for (; end - at >= 1; at += 1) f(at, std::integral_constant<int, 1>());
+}
+
 /// out = bias + sum of weights x source over the taps of every pixel: both the convolution and its gradient in x.
 template <class T>
 void gather(Index n, const AxisTaps& zs, const AxisTaps& ys, const AxisTaps& xs, const Source& s, const T* source,
             const T* weights, const T* bias, T* out) {
   for_each_pixel(n, zs, ys, xs, s, [&](Index at, const std::vector<Tap>& terms) {
-    for (Index first = 0; first < s.c; first += kChannels) {
-      const Index count = std::min(kChannels, s.c - first);
-      T sum[kChannels] = {};
-      if (bias != nullptr) std::copy_n(bias + first, count, sum);
-      const auto add = [&](Index length) {
-        for (const Tap& term : terms) {
-          const T *w = weights + term.tap + first, *from = source + term.at + first;
-          for (Index c = 0; c < length; ++c) sum[c] += w[c] * from[c];
-        }
-      };
-      // A length known at compile time keeps the sums in registers.
-      if (count == kChannels)
-        add(kChannels);
-      else
-        add(count);
-      std::copy_n(sum, count, out + at + first);
-    }
+    if (bias != nullptr)
+      std::copy_n(bias, s.c, out + at);
+    else
+      std::fill_n(out + at, s.c, T(0));
+    for_each_run(terms, [&](const Tap* run, auto count) {
+      add_terms<decltype(count)::value>(run, s.c, source, weights, out + at);
+    });
   });
 }
 
@@ -102,11 +131,8 @@ void weight_gradient(const ConvPiece& p, const T* x, const T* dy, T* taps) {
   std::fill_n(taps, p.c * p.taps(), T(0));
   const Source s{p.d.size, p.h.size, p.w.size, p.h.kernel, p.w.kernel, p.c};
   for_each_pixel(p.n, taps_of_y(p.d), taps_of_y(p.h), taps_of_y(p.w), s, [&](Index at, const std::vector<Tap>& terms) {
-    for (const Tap& term : terms) {
-      T* sum = taps + term.tap;
-      const T *from = x + term.at, *gradient = dy + at;
-      for (Index c = 0; c < p.c; ++c) sum[c] += from[c] * gradient[c];
-    }
+    for_each_run(terms,
+                 [&](const Tap* run, auto count) { add_products<decltype(count)::value>(run, s.c, x, dy + at, taps); });
   });
 }
 

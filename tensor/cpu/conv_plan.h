@@ -26,8 +26,6 @@ struct ConvPiece {
   std::int64_t x_count() const { return n * x_pixels() * c; }
   std::int64_t y_count() const { return n * y_pixels() * o; }
   std::int64_t taps() const { return d.kernel * h.kernel * w.kernel; }
-  /// Every channel is convolved by itself.
-  bool depthwise() const { return groups > 1 && c == groups && o == groups; }
 };
 struct PlacedPiece {
   ConvPiece piece;
