@@ -108,6 +108,8 @@ const int registered = [] {
     return [=] { return training->step(x, [&](const Tensor& logits) { return mean(cross_entropy(logits, y)); }); };
   });
   classifier("student", kStudent, {128, 1, 28, 28}, 10);
+  classifier("resnet20", "resnet_cifar(depth=20)", {64, 3, 32, 32}, 100);
+  classifier("resnet8x4", "resnet_cifar(depth=8 width=4)", {64, 3, 32, 32}, 100);
   distillation("step_kd_cached", true);
   distillation("step_kd_live", false);
   return 0;

@@ -56,6 +56,31 @@ def teacher():
     return convnet((32, 64, 128), depth=2, stem=1)
 
 
+class Residual(nn.Module):
+    def __init__(self, i, o, stride):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True),
+            nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o))
+        self.shortcut = nn.Identity() if i == o and stride == 1 else nn.Sequential(
+            nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+
+    def forward(self, x):
+        return F.relu(self.body(x) + self.shortcut(x), inplace=True)
+
+
+def resnet_cifar(depth, width=1, classes=100):
+    """The residual network of 6 n + 2 layers for 32x32 images."""
+    channels = 16 if width == 1 else 32
+    layers = conv_block(3, channels)
+    for stage in range(3):
+        for block in range((depth - 2) // 6):
+            out = 16 * width << stage
+            layers.append(Residual(channels, out, 2 if stage and not block else 1))
+            channels = out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
 def distil(cached):
     """One step of logit distillation at temperature 4 on a batch of 128, the teacher called or its answers given."""
     def prepare():
@@ -93,5 +118,7 @@ def warm_up():
 def cases():
     out = {"warm_up": warm_up}
     out["step_student"], out["eval_student"] = classifier(student, (128, 1, 28, 28), 10)
+    for name, build in {"resnet20": lambda: resnet_cifar(20), "resnet8x4": lambda: resnet_cifar(8, 4)}.items():
+        out[f"step_{name}"], out[f"eval_{name}"] = classifier(build, (64, 3, 32, 32), 100)
     out["step_kd_cached"], out["step_kd_live"] = distil(True), distil(False)
     return out
