@@ -33,6 +33,9 @@ Root root_of_unity(std::int64_t k, std::int64_t n) {
   }
 }
 
+// Butterflies pass arrays of vectors by pointer: only inlined do those stay in registers.
+#define RETORT_INLINE [[gnu::always_inline]] inline
+
 /// As many elements as a vector register of 64 bytes holds. Vectors go by pointer and reference, never by value: that
 /// would have no stable calling convention on machines without such registers.
 template <class T>
@@ -41,16 +44,16 @@ struct Wide {
   using type [[gnu::vector_size(64)]] = T;
 };
 template <class V, class T>
-void load(V& v, const T* p) {
+RETORT_INLINE void load(V& v, const T* p) {
   std::memcpy(&v, p, sizeof(V));
 }
 template <class V, class T>
-void store(const V& v, T* p) {
+RETORT_INLINE void store(const V& v, T* p) {
   std::memcpy(p, &v, sizeof(V));
 }
 
 template <class V>
-void add_sub(V& a, V& b) {
+RETORT_INLINE void add_sub(V& a, V& b) {
   const V d = a - b;
   a = a + b;
   b = d;
@@ -58,12 +61,12 @@ void add_sub(V& a, V& b) {
 
 // In-place transforms of `radix` values, forward, in natural order. V is an element or a vector of them.
 template <class V>
-void transform_2(V* re, V* im) {
+RETORT_INLINE void transform_2(V* re, V* im) {
   add_sub(re[0], re[1]);
   add_sub(im[0], im[1]);
 }
 template <class V>
-void transform_4(V* re, V* im) {
+RETORT_INLINE void transform_4(V* re, V* im) {
   add_sub(re[0], re[2]);
   add_sub(im[0], im[2]);
   add_sub(re[1], re[3]);
@@ -80,7 +83,7 @@ void transform_4(V* re, V* im) {
   std::swap(im[1], im[2]);
 }
 template <class V, class T>
-void transform_8(V* re, V* im, T half_root) {
+RETORT_INLINE void transform_8(V* re, V* im, T half_root) {
   V even_re[4] = {re[0], re[2], re[4], re[6]}, even_im[4] = {im[0], im[2], im[4], im[6]};
   V odd_re[4] = {re[1], re[3], re[5], re[7]}, odd_im[4] = {im[1], im[3], im[5], im[7]};
   transform_4(even_re, even_im);
@@ -97,7 +100,7 @@ void transform_8(V* re, V* im, T half_root) {
 }
 /// Odd radices: values j and radix - j enter by their sum and difference.
 template <int radix, class V, class T>
-void transform_odd(V* re, V* im, const T* cosines, const T* sines) {
+RETORT_INLINE void transform_odd(V* re, V* im, const T* cosines, const T* sines) {
   constexpr int half = (radix - 1) / 2;
   V sum_re[half], sum_im[half], dif_re[half], dif_im[half];
   const V re0 = re[0], im0 = im[0];
@@ -127,7 +130,7 @@ void transform_odd(V* re, V* im, const T* cosines, const T* sines) {
 }
 
 template <int radix, class V, class T>
-void transform(V* re, V* im, const FftStage<T>& stage) {
+RETORT_INLINE void transform(V* re, V* im, const FftStage<T>& stage) {
   if constexpr (radix == 2)
     transform_2(re, im);
   else if constexpr (radix == 4)
@@ -140,7 +143,8 @@ void transform(V* re, V* im, const FftStage<T>& stage) {
 
 /// The transform of `radix` values that lie `apart` elements apart, before any twiddle factors.
 template <int radix, class V, class T>
-void butterfly(const FftStage<T>& stage, const T* re, const T* im, std::int64_t apart, V* out_re, V* out_im) {
+RETORT_INLINE void butterfly(const FftStage<T>& stage, const T* re, const T* im, std::int64_t apart, V* out_re,
+                             V* out_im) {
   for (int j = 0; j < radix; ++j) {
     load(out_re[j], re + j * apart);
     load(out_im[j], im + j * apart);
@@ -148,7 +152,7 @@ void butterfly(const FftStage<T>& stage, const T* re, const T* im, std::int64_t 
   transform<radix>(out_re, out_im, stage);
 }
 template <class V, class W>
-void turn(V& re, V& im, const W& c, const W& s) {
+RETORT_INLINE void turn(V& re, V& im, const W& c, const W& s) {
   const V r = re * c - im * s;
   im = re * s + im * c;
   re = r;
@@ -209,22 +213,31 @@ void short_stride_pass(const FftStage<T>& stage, Planes<const T> x, Planes<T> y)
       }
     }
   };
+  // Strides that divide a vector, as constants: then pieces are moved by single instructions.
+  const auto spread_pieces = [&]<int piece>(std::integral_constant<int, piece>) {
+    for (std::int64_t l = 0; l < kLanes; l += piece)
+      for (int k = 0; k < radix; ++k) {
+        std::memcpy(y.re + (i + l) * radix + piece * k, re + k * kLanes + l, piece * sizeof(T));
+        std::memcpy(y.im + (i + l) * radix + piece * k, im + k * kLanes + l, piece * sizeof(T));
+      }
+  };
   for (; i + kLanes <= apart; i += kLanes) {
     at.template operator()<V>(i, re, im, kLanes);
-    if (s == 1) {
-      for (std::int64_t l = 0; l < kLanes; ++l)
-        for (int k = 0; k < radix; ++k) {
-          y.re[(i + l) * radix + k] = re[k * kLanes + l];
-          y.im[(i + l) * radix + k] = im[k * kLanes + l];
-        }
-    } else if (kLanes % s == 0) {
-      for (std::int64_t l = 0; l < kLanes; l += s)
-        for (int k = 0; k < radix; ++k) {
-          std::copy_n(re + k * kLanes + l, s, y.re + (i + l) * radix + s * k);
-          std::copy_n(im + k * kLanes + l, s, y.im + (i + l) * radix + s * k);
-        }
-    } else {
-      spread(kLanes);
+    switch (s) {
+      case 1:
+        spread_pieces(std::integral_constant<int, 1>{});
+        break;
+      case 2:
+        spread_pieces(std::integral_constant<int, 2>{});
+        break;
+      case 4:
+        spread_pieces(std::integral_constant<int, 4>{});
+        break;
+      case 8:
+        if constexpr (kLanes >= 8) spread_pieces(std::integral_constant<int, 8>{});
+        break;
+      default:
+        spread(kLanes);
     }
   }
   for (; i < apart; ++i) {
