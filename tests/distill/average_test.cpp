@@ -226,10 +226,15 @@ TEST_CASE("keep_best: `best` names the checkpoint of the best value of the metri
   for (const std::string metric : {"acc/top1/student", "eval/ce/student"}) {
     CAPTURE(metric);
     const test::TemporaryFolder folder;
-    const auto file = write_tiny_job(folder.path(), "ce");
-    const std::vector<std::string> overrides{"run.keep_best=" + metric, "eval.every=3",
-                                             "run.save_every=3",        "run.keep_last=100",
-                                             "optim.student.sgd.lr=.7", "run.steps=30"};
+    const auto phase = [](const char* name, int steps, int sign) {
+      return fmt::format("{{name: {}, steps: {}, update: [{{train: [student], terms: {{ce: {}}}, optim: job}}]}}", name,
+                         steps, sign);
+    };
+    // It learns, then it is driven away from the labels: the best checkpoint is not the last.
+    const auto file = write_tiny_job(
+        folder.path(), "{extends: ce, phases: [" + phase("learn", 18, 1) + ", " + phase("forget", 12, -1) + "]}");
+    const std::vector<std::string> overrides{"run.keep_best=" + metric, "eval.every=3", "run.save_every=3",
+                                             "run.keep_last=100"};
     Job first = tiny_job(file, overrides), second = tiny_job(file, overrides);
     CHECK_FALSE(run_until(first, folder.file("run"), 15).finished);
     CHECK(run_until(second, folder.file("run")).finished);
@@ -238,6 +243,7 @@ TEST_CASE("keep_best: `best` names the checkpoint of the best value of the metri
     for (std::size_t i = 1; i < series.steps.size(); ++i)
       if (metric.starts_with("acc") ? series.values[i] > series.values[best] : series.values[i] < series.values[best])
         best = i;
+    CHECK(best + 1 < series.steps.size());  // the last checkpoint is not the answer to everything
     CHECK(best_checkpoint(folder.file("run"))->step == series.steps[best]);
     Trainer trainer(second.setup);
     const CheckpointInfo info = load_checkpoint(newest_checkpoint(folder.file("run"))->path, second.setup, trainer);
