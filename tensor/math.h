@@ -7,7 +7,8 @@
 #if defined(__CUDACC__)
 #define RETORT_HD __host__ __device__
 #else
-#define RETORT_HD
+// A call that is left in a loop keeps the loop scalar, and compilers stop inlining in files with many loops.
+#define RETORT_HD [[gnu::always_inline]]
 #endif
 
 // Every float function below is written in IEEE operations only: additions, multiplications, divisions, square roots
