@@ -42,6 +42,7 @@ RETORT_UNARY_FUNCTOR(Erf, erf_fast(x));
 RETORT_UNARY_FUNCTOR(Relu, x < T(0) ? T(0) : x);  ///< keeps NaN
 RETORT_UNARY_FUNCTOR(Silu, x* sigmoid_fast(x));
 RETORT_UNARY_FUNCTOR(Softplus, (x > T(0) ? x : T(0)) + log1p_fast(exp_fast(x < T(0) ? x : -x)));
+RETORT_UNARY_FUNCTOR(Mish, x* tanh_fast(Softplus{}(x)));
 /// x Phi(x), the exact (erf) form.
 RETORT_UNARY_FUNCTOR(Gelu, x* T(0.5) * (T(1) + erf_fast(x * T(0.70710678118654752440))));
 /// 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the form of GPT-2.

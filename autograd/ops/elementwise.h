@@ -34,6 +34,8 @@ Tensor leaky_relu(const Tensor& x, double slope = 0.01);
 Tensor silu(const Tensor& x);
 /// log(1 + e^x) without overflow.
 Tensor softplus(const Tensor& x);
+/// x tanh(softplus(x)).
+Tensor mish(const Tensor& x);
 /// x Phi(x), exact erf form (Hendrycks and Gimpel 2016), and its tanh approximation as used by GPT-2.
 Tensor gelu(const Tensor& x);
 Tensor gelu_tanh(const Tensor& x);

@@ -73,6 +73,7 @@ bool register_all() {
   add("relu", unary_float<e::Relu>);
   add("silu", unary_float<e::Silu>);
   add("softplus", unary_float<e::Softplus>);
+  add("mish", unary_float<e::Mish>);
   add("gelu", unary_float<e::Gelu>);
   add("gelu_tanh", unary_float<e::GeluTanh>);
   add("gelu_slope", unary_float<e::GeluSlope>);

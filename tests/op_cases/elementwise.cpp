@@ -77,6 +77,10 @@ OP_CASE(softplus) {
   smooth(
       c, softplus, [](double x) { return std::log(1 + std::exp(x)); }, -4, 4);
 }
+OP_CASE(mish) {
+  smooth(
+      c, mish, [](double x) { return x * std::tanh(std::log(1 + std::exp(x))); }, -4, 4);
+}
 OP_CASE(gelu) {
   c.covers = {"gelu", "gelu_backward", "gelu_slope"};
   smooth(
