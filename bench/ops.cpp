@@ -3,6 +3,7 @@
 #include "autograd/ops/conv.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/linalg.h"
+#include "autograd/ops/losses.h"
 #include "autograd/ops/nn.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
@@ -118,6 +119,15 @@ const int registered = [] {
   };
   both("attention_8x8x256x64_both", heads({8, 8, 256, 64}), attend);
   both("attention_1x8x4096x64_both", heads({1, 8, 4096, 64}), attend);
+
+  both(
+      "linear_kl_512x16384x512_both",
+      [] {
+        return Tensors{randn({512, 512}, "h"), randn({16384, 512}, "w") * 0.04};
+      },
+      [h = randn({512, 512}, "teacher_h"), w = randn({16384, 512}, "teacher_w") * 0.04](const Tensors& in) {
+        return linear_divergence({}, {in[0], in[1]}, {h, w});
+      });
 
   Register("adamw_10m", [] {
     auto module = std::make_shared<OneParameter>(randn({10'000'000}, "p"));

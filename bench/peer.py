@@ -10,6 +10,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import peer_models
@@ -102,6 +103,22 @@ both("conv_depthwise_64x3x3_28x28_both",
 for shape in ((8, 8, 256, 64), (1, 8, 4096, 64)):
     both("attention_{}x{}x{}x{}_both".format(*shape), lambda shape=shape: [torch.randn(shape) for _ in range(3)],
          F.scaled_dot_product_attention)
+
+
+def linear_kl():
+    """In chunks of rows whose logits are recomputed, as the op it is compared with does; whole below."""
+    h, w = torch.randn(512, 512), torch.randn(16384, 512) * 0.04
+
+    def chunk(a, b, t):
+        p, q = F.log_softmax(F.linear(a, b), -1), F.log_softmax(F.linear(t, w), -1)
+        return F.kl_div(p, q, log_target=True, reduction="none").sum(-1)
+
+    def f(a, b):
+        return torch.cat([checkpoint(chunk, x, b, t, use_reentrant=False) for x, t in zip(a.split(256), h.split(256))])
+    return f
+
+
+both("linear_kl_512x16384x512_both", lambda: [torch.randn(512, 512), torch.randn(16384, 512) * 0.04], linear_kl())
 CASES["adamw_10m"] = adamw
 CASES.update(peer_models.cases())
 
