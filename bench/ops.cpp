@@ -125,8 +125,9 @@ const int registered = [] {
       [] {
         return Tensors{randn({512, 512}, "h"), randn({16384, 512}, "w") * 0.04};
       },
-      [h = randn({512, 512}, "teacher_h"), w = randn({16384, 512}, "teacher_w") * 0.04](const Tensors& in) {
-        return linear_divergence({}, {in[0], in[1]}, {h, w});
+      [](const Tensors& in) {
+        static const LinearHead teacher{randn({512, 512}, "teacher_h"), randn({16384, 512}, "teacher_w") * 0.04};
+        return linear_divergence({}, {in[0], in[1]}, teacher);
       });
 
   Register("adamw_10m", [] {
