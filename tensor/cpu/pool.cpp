@@ -38,6 +38,14 @@ Range covering(const PoolAxis& a, Index i) {
   return {reach < 0 ? 0 : reach / a.stride + 1, std::min(a.out(), (i + a.pad) / a.stride + 1)};
 }
 
+/// Windows that share no position.
+bool disjoint(const PoolAxis& a) { return a.adaptive == 0 && a.stride >= a.kernel; }
+/// The positions nearest to window `o` among disjoint ones: every position belongs to one window, inside it or not.
+Range owned(const PoolAxis& a, Index o) {
+  const Index begin = o == 0 ? 0 : o * a.stride - a.pad;
+  return {begin, o + 1 == a.out() ? a.size : (o + 1) * a.stride - a.pad};
+}
+
 /// Calls f(image, row, column, offset) for every pixel of an [n, rows, cols, c] array, in parallel over rows; `other`
 /// elements are read for them in all.
 template <class F>
@@ -93,9 +101,27 @@ void max_pool_forward(const PoolShape& s, const T* x, T* y, std::int32_t* argmax
   });
 }
 
+/// Every element of dx is written once, by the only window that may have chosen it.
+template <class T>
+void scatter_disjoint(const PoolShape& s, const T* dy, const std::int32_t* argmax, T* dx) {
+  for_each_pixel(s.n, s.out_h(), s.out_w(), s.c, s.n * s.h * s.w * s.c, [&](Index image, Index oy, Index ox, Index at) {
+    const Range rows = owned(s.rows(), oy), cols = owned(s.cols(), ox);
+    for (Index iy = rows.begin; iy < rows.end; ++iy)
+      for (Index ix = cols.begin; ix < cols.end; ++ix) {
+        const std::int32_t here = static_cast<std::int32_t>(iy * s.w + ix);
+        T* const to = dx + ((image * s.h + iy) * s.w + ix) * s.c;
+        for (Index c = 0; c < s.c; ++c) to[c] = argmax[at + c] == here ? dy[at + c] : T(0);
+      }
+  });
+}
+
 template <class T>
 void max_pool_backward(const PoolShape& s, const T* dy, const std::int32_t* argmax, T* dx) {
   using C = compute_t<T>;
+  if (disjoint(s.rows()) && disjoint(s.cols()) && s.out_h() > 0 && s.out_w() > 0) {
+    scatter_disjoint(s, dy, argmax, dx);
+    return;
+  }
   for_each_pixel(s.n, s.h, s.w, s.c, s.n * s.out_h() * s.out_w() * s.c, [&](Index image, Index iy, Index ix, Index at) {
     const Range rows = covering(s.rows(), iy), cols = covering(s.cols(), ix);
     const std::int32_t here = static_cast<std::int32_t>(iy * s.w + ix);
