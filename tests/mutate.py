@@ -68,7 +68,7 @@ def main():
         else:
             shutil.copy2(source, target)
     if not (WORK / "build").exists():
-        subprocess.run(["meson", "setup", "build", "-Doptimization=1"], cwd=WORK, check=True, stdout=subprocess.DEVNULL,
+        subprocess.run(["meson", "setup", "build", "-Doptimization=1", "-Dbenchmarks=false"], cwd=WORK, check=True, stdout=subprocess.DEVNULL,
                        env=dict(os.environ, CXX="ccache g++"))
     subprocess.run(["ninja", "-C", "build", "--quiet", "retort_tests"], cwd=WORK, check=True)
     pool = [s for s in sites() if fnmatch.fnmatch(str(s[0]), args.only)]
