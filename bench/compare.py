@@ -120,7 +120,7 @@ steps at most {MEMORY_TARGET} of PyTorch's. Made by `./dev bench --peers`.
 
 | row | Retort | PyTorch | ratio | peak memory | last loss (Retort / PyTorch) | |
 |---|---|---|---|---|---|---|
-""" + "\n".join(lines) + "\n")
+""" + "\n".join(lines) + "\n\n" + (ROOT / "bench/missed.md").read_text())
 
 
 main()

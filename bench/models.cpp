@@ -17,7 +17,7 @@
 namespace retort::bench {
 namespace {
 
-constexpr const char* kStudent = "convnet(widths=20x40x72 depth=1 norm=batch act=relu)";
+constexpr const char* kStudent = "convnet(widths=16x24x40 depth=2 stem=1 norm=batch act=relu)";
 constexpr const char* kTeacher = "convnet(widths=32x64x128 depth=2 stem=1 norm=batch act=relu)";
 
 std::unique_ptr<Model> model_of(const std::string& arch, const Shape& input, std::int64_t classes) {

@@ -49,7 +49,7 @@ def convnet(widths, depth=1, stem=0, classes=10):
 
 
 def student():
-    return convnet((20, 40, 72))
+    return convnet((16, 24, 40), depth=2, stem=1)
 
 
 def teacher():
