@@ -24,19 +24,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// AddressSanitizer has terabytes of address space mapped and maps more as it goes: the memory limit cannot hold there.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kLimitMemory = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool kLimitMemory = false;
-#else
-constexpr bool kLimitMemory = true;
-#endif
-#else
-constexpr bool kLimitMemory = true;
-#endif
-
 /// Exit statuses of the child; sanitizers and libraries that give up use others.
 constexpr int kDone = 0, kThrew = 100, kNoLimits = 101;
 
@@ -76,7 +63,8 @@ bool send(int fd, std::string_view text) {
   ::dup2(null, STDERR_FILENO);
   set_limit(RLIMIT_CORE, 0);
   set_limit(RLIMIT_CPU, limits.cpu_seconds);
-  if (kLimitMemory) set_limit(RLIMIT_AS, parent_mapped + limits.memory);
+  // AddressSanitizer has terabytes of address space mapped and maps more as it goes: the limit cannot hold there.
+  if (!kAddressSanitizer) set_limit(RLIMIT_AS, parent_mapped + limits.memory);
   int status = kThrew;
   try {
     const std::string reply = work();

@@ -1,5 +1,5 @@
 // autograd/ops/determinant.h -- triangular factors and determinants of square matrices over the last two axes, on the
-// host in f32 or f64, matrix by matrix. Throw DTypeError for other dtypes, ShapeError.
+// host in f64, matrix by matrix. Throw DTypeError for other dtypes, ShapeError.
 #pragma once
 #include "tensor/tensor.h"
 
@@ -20,7 +20,7 @@ Tensor det(const Tensor& a);
 Tensor det_cofactor(const Tensor& a);
 
 /// det a = sign e^logabs without overflow; sign 0 and logabs -infinity when a is singular, where the derivative throws
-/// NumericError. The sign has no derivative. (logabsdet throws for singular matrices at once.)
+/// NumericError. The sign has no derivative.
 struct SignLogDet {
   Tensor sign, logabs;
 };

@@ -1,6 +1,7 @@
 // autograd/ops/linalg.h -- matrix products, linear systems and decompositions over the last two axes.
-// All but the products are computed on the host in f32 or f64, matrix by matrix; they throw DTypeError for other
-// dtypes, ShapeError, and NumericError naming the matrix of the batch. Derivatives of every order, reverse and forward.
+// All but the products take f32 or f64 and are computed on the host in f64, matrix by matrix; they throw DTypeError for
+// other dtypes, ShapeError, and NumericError naming the matrix of the batch. Derivatives of every order, reverse and
+// forward.
 #pragma once
 #include "tensor/tensor.h"
 
@@ -32,8 +33,6 @@ Tensor triangular_solve(const Tensor& a, const Tensor& b, bool upper = false, bo
 Tensor solve(const Tensor& a, const Tensor& b);
 /// a^-1 [.., n, n], as solve(a, identity).
 Tensor inverse(const Tensor& a);
-/// log |det a| [..] of a [.., n, n]; 0 for n = 0. Throws NumericError when a is singular.
-Tensor logabsdet(const Tensor& a);
 
 /// a = q r with q [.., m, n] of orthonormal columns and r [.., n, n] upper triangular with a diagonal >= 0, for
 /// a [.., m, n], m >= n. That sign makes it unique when a has full column rank; without it derivatives throw

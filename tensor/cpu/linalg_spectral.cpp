@@ -6,20 +6,11 @@
 #include "tensor/cpu/matrices.h"
 #include "tensor/primitive.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // as in tensor/cpu/eigen.h
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-#include <Eigen/Eigenvalues>
-#include <Eigen/SVD>
-
 namespace retort {
 
 using cpu::for_each_matrix;
 using cpu::Matrices;
 using cpu::Matrix;
-using cpu::visit_f32_f64;
 
 namespace {
 NumericError not_decomposed(std::string_view op, const Tensor& a, std::int64_t i) {
@@ -31,48 +22,42 @@ NumericError not_decomposed(std::string_view op, const Tensor& a, std::int64_t i
 void singular_values(std::string_view op, const Tensor& a, const Tensor& u, const Tensor& s, const Tensor& vh) {
   const std::int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
   if (s.numel() == 0) return;
-  visit_f32_f64(a.dtype(), [&]<class T>(T) {
-    const Matrices<T> from(a);
-    T* values = s.mutable_data<T>();
-    const unsigned wanted = u.defined() ? Eigen::ComputeThinU | Eigen::ComputeThinV : 0;
-    const auto decompose = [&](std::int64_t i) -> std::int64_t {
-      const Matrix<T> x = from[i];
-      if (!x.allFinite()) return 0;
-      const Eigen::BDCSVD<Matrix<T>> svd(x, wanted);
-      if (svd.info() != Eigen::Success) return 0;
-      Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, 1>>(values + i * k, k) = svd.singularValues();
-      if (u.defined()) {
-        Matrices<T>{u}[i] = svd.matrixU();
-        Matrices<T>{vh}[i] = svd.matrixV().transpose();
-      }
-      return -1;
-    };
-    for_each_matrix(s.numel() / k, 10 * m * n * k, decompose,
-                    [&](std::int64_t i, std::int64_t) { return not_decomposed(op, a, i); });
-  });
+  const Matrices from(a);
+  const unsigned wanted = u.defined() ? Eigen::ComputeThinU | Eigen::ComputeThinV : 0;
+  const auto decompose = [&](std::int64_t i) -> std::int64_t {
+    const Matrix x = from[i];
+    if (!x.allFinite()) return 0;
+    const Eigen::BDCSVD<Matrix> svd(x, wanted);
+    if (svd.info() != Eigen::Success) return 0;
+    for (std::int64_t j = 0; j < k; ++j) cpu::set_number(s, i * k + j, svd.singularValues()[j]);
+    if (u.defined()) {
+      Matrices(u).set(i, svd.matrixU());
+      Matrices(vh).set(i, svd.matrixV().transpose());
+    }
+    return -1;
+  };
+  for_each_matrix(s.numel() / k, 10 * m * n * k, decompose,
+                  [&](std::int64_t i, std::int64_t) { return not_decomposed(op, a, i); });
 }
 
 /// Eigenvalues of the symmetric part, and vectors when `v` is defined.
 void eigenvalues(std::string_view op, const Tensor& a, const Tensor& w, const Tensor& v) {
   const std::int64_t n = a.size(-1);
   if (w.numel() == 0) return;
-  visit_f32_f64(a.dtype(), [&]<class T>(T) {
-    const Matrices<T> from(a);
-    T* values = w.mutable_data<T>();
-    const int wanted = v.defined() ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly;
-    const auto decompose = [&](std::int64_t i) -> std::int64_t {
-      Matrix<T> x = from[i];
-      x = T(0.5) * (x + x.transpose()).eval();
-      if (!x.allFinite()) return 0;
-      const Eigen::SelfAdjointEigenSolver<Matrix<T>> eigen(x, wanted);
-      if (eigen.info() != Eigen::Success) return 0;
-      Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, 1>>(values + i * n, n) = eigen.eigenvalues();
-      if (v.defined()) Matrices<T>{v}[i] = eigen.eigenvectors();
-      return -1;
-    };
-    for_each_matrix(w.numel() / n, 10 * n * n * n, decompose,
-                    [&](std::int64_t i, std::int64_t) { return not_decomposed(op, a, i); });
-  });
+  const Matrices from(a);
+  const int wanted = v.defined() ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly;
+  const auto decompose = [&](std::int64_t i) -> std::int64_t {
+    Matrix x = from[i];
+    x = 0.5 * (x + x.transpose()).eval();
+    if (!x.allFinite()) return 0;
+    const Eigen::SelfAdjointEigenSolver<Matrix> eigen(x, wanted);
+    if (eigen.info() != Eigen::Success) return 0;
+    for (std::int64_t j = 0; j < n; ++j) cpu::set_number(w, i * n + j, eigen.eigenvalues()[j]);
+    if (v.defined()) Matrices(v).set(i, eigen.eigenvectors());
+    return -1;
+  };
+  for_each_matrix(w.numel() / n, 10 * n * n * n, decompose,
+                  [&](std::int64_t i, std::int64_t) { return not_decomposed(op, a, i); });
 }
 }  // namespace
 
@@ -87,32 +72,29 @@ RETORT_CPU_KERNEL(divide_by_gaps) {
   const std::int64_t k = y.size(-1);
   if (y.numel() == 0) return;
   const Shape batch = cpu::batch_shape(y);
-  visit_f32_f64(x.dtype(), [&]<class T>(T) {
-    const Matrices<T> from(x, batch), spectrum(s, batch), to(y);
-    const auto divide = [&](std::int64_t b) -> std::int64_t {
-      const auto values = spectrum[b], numerator = from[b];
-      auto quotient = to[b];
-      const T resolved = static_cast<T>(k) * std::numeric_limits<T>::epsilon() * values.cwiseAbs().maxCoeff();
-      for (Eigen::Index i = 0; i < k; ++i)
-        for (Eigen::Index j = 0; j < k; ++j) {
-          const T gap = values(0, j) - values(0, i);
-          if (i != j && !(std::abs(gap) > resolved)) return std::min(i, j);
-          const T scale = squares ? values(0, j) + values(0, i) : T(1);
-          quotient(i, j) = i == j ? T(0) : numerator(i, j) / (gap * scale);
-        }
-      return -1;
-    };
-    for_each_matrix(batch.product(), k * k, divide, [&](std::int64_t b, std::int64_t i) {
-      return NumericError(
-          "divide_by_gaps: value {} of matrix {} of the batch is met by another one, so their vectors "
-          "have no derivative; hint: eigvalsh and svdvals have one",
-          i, b);
-    });
+  const Matrices from(x, batch), spectrum(s, batch), to(y);
+  const double epsilon =
+      x.dtype() == DType::f64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+  const auto divide = [&](std::int64_t b) -> std::int64_t {
+    const Matrix values = spectrum[b], numerator = from[b];
+    Matrix quotient(k, k);
+    const double resolved = static_cast<double>(k) * epsilon * values.cwiseAbs().maxCoeff();
+    for (Eigen::Index i = 0; i < k; ++i)
+      for (Eigen::Index j = 0; j < k; ++j) {
+        const double gap = values(0, j) - values(0, i);
+        if (i != j && !(std::abs(gap) > resolved)) return std::min(i, j);
+        const double scale = squares ? values(0, j) + values(0, i) : 1.0;
+        quotient(i, j) = i == j ? 0.0 : numerator(i, j) / (gap * scale);
+      }
+    to.set(b, quotient);
+    return -1;
+  };
+  for_each_matrix(batch.product(), k * k, divide, [&](std::int64_t b, std::int64_t i) {
+    return NumericError(
+        "divide_by_gaps: value {} of matrix {} of the batch is met by another one, so their vectors "
+        "have no derivative; hint: eigvalsh and svdvals have one",
+        i, b);
   });
 }
 
 }  // namespace retort
-
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif

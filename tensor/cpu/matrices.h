@@ -1,4 +1,5 @@
-// tensor/cpu/matrices.h -- a tensor seen as a batch of Eigen matrices, and loops over the batch.
+// tensor/cpu/matrices.h -- a tensor seen as a batch of Eigen matrices, and loops over the batch. Linear algebra is
+// computed in f64 whatever the dtype: f32 results are rounded once, and each decomposition is compiled once.
 #pragma once
 #include <vector>
 
@@ -6,50 +7,47 @@
 #include "tensor/cpu/parallel.h"
 #include "tensor/tensor.h"
 
+// In force to the end of the file that includes this: g++ 12 loses track of Eigen's packet arrays where they are used.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
+#include <Eigen/LU>
+#include <Eigen/QR>
+#include <Eigen/SVD>
+
 namespace retort::cpu {
 
-template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>;
+using Matrix = Eigen::MatrixXd;
 
 /// The leading axes of a tensor of matrices.
 inline Shape batch_shape(const Tensor& t) { return Shape(std::span(t.shape().begin(), t.shape().end() - 2)); }
 
-/// The matrices of `t` [.., rows, cols] with any strides, its leading axes broadcast to `batch`. Views, not copies.
-template <class T>
+/// The matrices of `t` [.., rows, cols], f32 or f64 with any strides, its leading axes broadcast to `batch`.
 class Matrices {
  public:
-  using View = Eigen::Map<Matrix<T>, Eigen::Unaligned, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>>;
-  Matrices(const Tensor& t, const Shape& batch) : first_(t.mutable_data<T>()) {
-    Shape shape = batch;
-    shape.push_back(t.size(-2));
-    shape.push_back(t.size(-1));
-    layout_ = broadcast_layout(t.layout(), shape);
-  }
+  Matrices(const Tensor& t, const Shape& batch);
   explicit Matrices(const Tensor& t) : Matrices(t, batch_shape(t)) {}
-
-  View operator[](std::int64_t i) const {
-    const Shape& s = layout_.shape;
-    const int r = s.rank();
-    std::int64_t at = 0;
-    for (int a = r - 3; a >= 0; --a) {
-      at += i % s[a] * layout_.strides[a];
-      i /= s[a];
-    }
-    return View(first_ + at, s[r - 2], s[r - 1], {layout_.strides[r - 1], layout_.strides[r - 2]});
-  }
+  /// A copy of matrix i.
+  Matrix operator[](std::int64_t i) const;
+  void set(std::int64_t i, const Matrix& m) const;
 
  private:
-  T* first_;
+  /// Calls f(map of matrix i in the tensor's memory).
+  template <class F>
+  void visit(std::int64_t i, const F& f) const;
+  const Tensor& tensor_;
   Layout layout_;
 };
 
-/// Calls f(T{}) with float or double; the shape functions have refused everything else.
-template <class F>
-void visit_f32_f64(DType t, F&& f) {
-  if (t == DType::f64)
-    f(double{});
+/// Writes element i of a row-major tensor of f32 or f64.
+inline void set_number(const Tensor& t, std::int64_t i, double value) {
+  if (t.dtype() == DType::f64)
+    t.mutable_data<double>()[i] = value;
   else
-    f(float{});
+    t.mutable_data<float>()[i] = static_cast<float>(value);
 }
 
 /// Calls f(i) for each of `count` matrices, in parallel over whole matrices; `flops` is the work on one of them.

@@ -179,21 +179,6 @@ OP_CASE(solve) {
                }}};
 }
 
-OP_CASE(logabsdet) {
-  c.dtypes = {DType::f32};
-  c.fn = [](In in) { return Tensors{logabsdet(in[0])}; };
-  c.naive = [](In in) {
-    return Tensors{per_matrix(in[0], shape_with(in[0], {}), [](const Grid& g) {
-      double det = 1;
-      eliminated(g, Grid(g.rows, 1), &det);
-      return std::vector<double>{std::log(std::abs(det))};
-    })};
-  };
-  c.samples = {{{graded({3, 3})}}, {{randn({2, 3, 4, 4})}}, {{graded({0, 3, 3})}}, {{graded({20, 20})}}};
-  c.tolerance_f32 = 1e-5;  // condition numbers up to 50 in the random batch
-  c.errors = {{"logabsdet: matrix 0 of the batch is singular", [] { logabsdet(Tensor::zeros({2, 2})); }}};
-}
-
 OP_CASE(qr) {
   c.dtypes = {DType::f32};
   c.fn = [](In in) {
