@@ -65,11 +65,16 @@ def main():
         source, target = ROOT / folder, WORK / folder
         if source.is_dir():
             shutil.copytree(source, target, dirs_exist_ok=True)
+            for left in target.rglob("*"):  # files that are gone since the last run
+                if left.is_file() and not (source / left.relative_to(target)).exists():
+                    left.unlink()
         else:
             shutil.copy2(source, target)
     if not (WORK / "build").exists():
-        subprocess.run(["meson", "setup", "build", "-Doptimization=1", "-Dbenchmarks=false"], cwd=WORK, check=True, stdout=subprocess.DEVNULL,
-                       env=dict(os.environ, CXX="ccache g++"))
+        subprocess.run(["meson", "setup", "build", "-Doptimization=1", "-Dbenchmarks=false"], cwd=WORK, check=True,
+                       stdout=subprocess.DEVNULL, env=dict(os.environ, CXX="ccache g++"))
+    else:
+        subprocess.run(["meson", "setup", "--reconfigure", "build"], cwd=WORK, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["ninja", "-C", "build", "--quiet", "retort_tests"], cwd=WORK, check=True)
     pool = [s for s in sites() if fnmatch.fnmatch(str(s[0]), args.only)]
     random.Random(args.seed).shuffle(pool)
