@@ -1,0 +1,284 @@
+#include "distill/diffusion/times.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "distill/diffusion/grid.h"
+
+namespace retort {
+
+std::uint64_t TimeDraw::next() {
+  // A block of four words each: a normal and a uniform never share bits.
+  return 4 * drawn_++;
+}
+double TimeDraw::uniform() {
+  double out = 0;
+  fill_uniform(std::span(&out, 1), key_, sample_, next());
+  return out;
+}
+double TimeDraw::normal() {
+  double out = 0;
+  fill_normal(std::span(&out, 1), key_, sample_, next());
+  return out;
+}
+std::uint64_t TimeDraw::index(std::uint64_t bound) { return uniform_int(key_, sample_, next(), bound); }
+
+namespace {
+/// An entry of the table being made.
+struct Entry {
+  const Call& call;
+  CallArgs args;
+  const NoiseSchedule& schedule;
+};
+
+/// A law of one time.
+using One = std::function<double(TimeDraw&)>;
+
+TimeLaw law_of(One f) {
+  return {{""}, [f = std::move(f)](TimeDraw& draw, std::span<double> out) { out[0] = f(draw); }};
+}
+
+double at_fraction(const NoiseSchedule& s, double u) { return std::lerp(s.t_min(), s.t_max(), u); }
+double fraction_of(const NoiseSchedule& s, double t) { return (t - s.t_min()) / (s.t_max() - s.t_min()); }
+
+/// A time given as a number or as the name of an earlier one.
+One operand(const Call& call) {
+  if (!call.args.empty()) call.fail("a time here is a number or the name of an earlier one");
+  if (const auto number = call.number()) return [value = *number](TimeDraw&) { return value; };
+  return [call](TimeDraw& draw) {
+    const auto hit = draw.earlier.find(call.name);
+    if (hit != draw.earlier.end()) return hit->second;
+    std::vector<std::string> known;
+    for (const auto& entry : draw.earlier) known.push_back(entry.first);
+    throw ConfigError("{}: no time is called '{}' here; drawn so far: {}", call.where, call.name,
+                      known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+  };
+}
+
+TimeLaw nested(Entry& entry, const std::string& parameter) {
+  const Call call = entry.args.call(parameter);
+  TimeLaw law = make_time_law(call, entry.schedule);
+  if (law.names.size() != 1) call.fail("a law of one time is wanted here");
+  return law;
+}
+double drawn(const TimeLaw& law, TimeDraw& draw) {
+  double out = 0;
+  law.draw(draw, std::span(&out, 1));
+  return out;
+}
+
+struct Bounds {
+  double low, high;
+};
+Bounds fractions(CallArgs& args) {
+  const double low = args.number("u0", {.min = 0, .max = 1});
+  return {low, args.number("u1", {.min = low, .max = 1})};
+}
+
+TimeLaw make_frac(Entry& entry) {
+  const Bounds u = fractions(entry.args);
+  return law_of(
+      [u, s = entry.schedule](TimeDraw& draw) { return at_fraction(s, std::lerp(u.low, u.high, draw.uniform())); });
+}
+
+TimeLaw make_index(Entry& entry) {
+  const std::int64_t low = entry.args.integer("i0"), high = entry.args.integer("i1", {.min = low});
+  const auto count = static_cast<std::uint64_t>(high - low) + 1;
+  return law_of(
+      [low, count](TimeDraw& draw) { return static_cast<double>(low + static_cast<std::int64_t>(draw.index(count))); });
+}
+
+struct Normal {
+  double mean, deviation;
+  double draw(TimeDraw& from) const { return mean + deviation * from.normal(); }
+};
+Normal normal_of(CallArgs& args) {
+  const double mean = args.number("m");
+  return {mean, args.number("s", {.min = 0})};
+}
+
+TimeLaw make_lognormal(Entry& entry) {
+  return law_of(
+      [n = normal_of(entry.args), s = entry.schedule](TimeDraw& draw) { return s.time_at(-2 * n.draw(draw)); });
+}
+
+TimeLaw make_atan_lognormal(Entry& entry) {
+  if (entry.schedule.kind() != NoiseSchedule::Kind::trig)
+    entry.call.fail("atan_lognormal is of a trig schedule; hint: lognormal is the same law on any");
+  return make_lognormal(entry);
+}
+
+TimeLaw make_logit_normal(Entry& entry) {
+  return law_of([n = normal_of(entry.args), s = entry.schedule](TimeDraw& draw) {
+    return at_fraction(s, 1 / (1 + std::exp(-n.draw(draw))));
+  });
+}
+
+TimeLaw make_karras(Entry& entry) {
+  const Bounds u = fractions(entry.args);
+  const double rho = entry.args.number("rho", 7, {.above = 0});
+  const NoiseSchedule& s = entry.schedule;
+  const bool ve = s.kind() == NoiseSchedule::Kind::ve;
+  const double low = entry.args.number("sigma_min", ve ? s.t_min() : .002, {.above = 0});
+  const double high = entry.args.number("sigma_max", ve ? s.t_max() : 80, {.above = low});
+  return law_of([=](TimeDraw& draw) {
+    return s.time_at(-2 * std::log(karras_level(std::lerp(u.low, u.high, draw.uniform()), low, high, rho)));
+  });
+}
+
+TimeLaw make_sqrt_anneal(Entry& entry) {
+  const Bounds u = fractions(entry.args);
+  return law_of([u, s = entry.schedule](TimeDraw& draw) {
+    return at_fraction(s, std::lerp(u.high, u.low, std::sqrt(draw.progress)));
+  });
+}
+
+TimeLaw make_shift(Entry& entry) {
+  const double gamma = entry.args.number("gamma", {.above = 0});
+  return law_of([gamma, inner = nested(entry, "law"), s = entry.schedule](TimeDraw& draw) {
+    return at_fraction(s, shift_time(fraction_of(s, drawn(inner, draw)), gamma));
+  });
+}
+
+TimeLaw make_interval(Entry& entry) {
+  const One a = operand(entry.args.call("a")), b = operand(entry.args.call("b"));
+  return law_of([a, b](TimeDraw& draw) {
+    const double low = a(draw), high = b(draw);
+    if (!(low <= high)) throw ValueError("times: interval needs a <= b; got {} and {}", low, high);
+    return std::lerp(low, high, draw.uniform());
+  });
+}
+
+TimeLaw make_later(Entry& entry) {
+  const One t = operand(entry.args.call("t"));
+  const double eta = entry.args.number("eta", {.min = 0});
+  return law_of([t, eta, s = entry.schedule](TimeDraw& draw) {
+    const double from = t(draw);
+    return std::min(from + eta * (from - s.t_min()) * draw.uniform(), s.t_max());
+  });
+}
+
+TimeLaw make_earlier(Entry& entry) {
+  const One t = operand(entry.args.call("t"));
+  const double gap = entry.args.number("gap", {.min = 0});
+  return law_of([t, gap, s = entry.schedule](TimeDraw& draw) { return std::max(t(draw) - gap, s.clean()); });
+}
+
+TimeLaw make_gap(Entry& entry) {
+  const One t = operand(entry.args.call("t"));
+  const double R = entry.args.number("R", {.min = 0});
+  return law_of(
+      [t, R, s = entry.schedule](TimeDraw& draw) { return std::max(t(draw) - R * draw.uniform(), s.clean()); });
+}
+
+TimeLaw make_capped(Entry& entry) {
+  const One t = operand(entry.args.call("t"));
+  const Bounds u = fractions(entry.args);
+  return law_of([t, u, s = entry.schedule](TimeDraw& draw) {
+    return std::clamp(std::lerp(s.t_min(), t(draw), draw.uniform()), at_fraction(s, u.low), at_fraction(s, u.high));
+  });
+}
+
+TimeLaw make_minmax(Entry& entry) {
+  const TimeLaw inner = nested(entry, "law");
+  const double same = entry.args.number("q", 0, {.min = 0, .max = 1});
+  const double zero = entry.args.number("zero", 0, {.min = 0, .max = 1 - same});
+  return {{"t", "s"}, [=, clean = entry.schedule.clean()](TimeDraw& draw, std::span<double> out) {
+            const double a = drawn(inner, draw), b = drawn(inner, draw), which = draw.uniform();
+            out[0] = std::max(a, b);
+            out[1] = which < same ? out[0] : which < same + zero ? clean : std::min(a, b);
+          }};
+}
+
+/// n + 1 times around n gaps.
+std::vector<double> default_grid(int n, const Call& call, const NoiseSchedule& s) {
+  if (s.kind() == NoiseSchedule::Kind::ve) return karras_levels(n + 1, s.t_min(), s.t_max());
+  if (s.kind() != NoiseSchedule::Kind::vp) return uniform_grid(n + 1, s.t_min(), s.t_max());
+  const int steps = static_cast<int>(s.t_max()) + 1;
+  if (steps % n != 0) call.fail(fmt::format("the number of gaps divides {}", steps));
+  std::vector<double> times = subset_grid(n, steps);
+  times.insert(times.begin(), 0);
+  return times;
+}
+
+enum class End { edge, random, next };
+
+TimeLaw make_grid_law(Entry& entry) {
+  static const std::map<std::string, End, std::less<>> ends{
+      {"edge", End::edge}, {"random", End::random}, {"next", End::next}};
+  const auto n = static_cast<int>(entry.args.integer("n", {.min = 1, .max = 1000000}));
+  const auto segments = static_cast<int>(entry.args.integer("segments", 1, {.min = 1, .max = n}));
+  const auto named = entry.args.optional_call("end"), over = entry.args.optional_call("over");
+  const End end = named ? lookup(ends, *named, "end of a segment") : End::edge;
+  const std::vector<double> grid =
+      over ? make_grid(*over, entry.schedule) : default_grid(n, entry.call, entry.schedule);
+  if (static_cast<int>(grid.size()) != n + 1)
+    entry.call.fail(fmt::format("{} gaps need a grid of {} times; got {}", n, n + 1, grid.size()));
+  return {{"t", "u", "s"}, [=](TimeDraw& draw, std::span<double> out) {
+            const auto gap = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(n)));
+            // Segment j begins at floor(j n / segments); the one of this gap is the last that begins at or before it.
+            const std::int64_t segment = ((gap + 1) * segments - 1) / n, edge = segment * n / segments;
+            const std::int64_t choices = end == End::random ? gap - edge + 1 : 1;
+            const std::int64_t chosen = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(choices)));
+            const auto at = [&](std::int64_t i) { return grid[static_cast<std::size_t>(i)]; };
+            out[0] = at(gap + 1), out[1] = at(gap), out[2] = end == End::next ? at(gap) : at(edge + chosen);
+          }};
+}
+}  // namespace
+
+TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule) {
+  using Make = TimeLaw (*)(Entry&);
+  static const std::map<std::string, Make, std::less<>> table{
+      {"frac", make_frac},
+      {"index", make_index},
+      {"lognormal", make_lognormal},
+      {"atan_lognormal", make_atan_lognormal},
+      {"logit_normal", make_logit_normal},
+      {"karras", make_karras},
+      {"sqrt_anneal", make_sqrt_anneal},
+      {"shift", make_shift},
+      {"interval", make_interval},
+      {"later", make_later},
+      {"earlier", make_earlier},
+      {"gap", make_gap},
+      {"capped", make_capped},
+      {"minmax", make_minmax},
+      {"grid", make_grid_law},
+  };
+  if (call.number()) return law_of(operand(call));
+  Entry entry{call, CallArgs(call), schedule};
+  TimeLaw law = lookup(table, call, "law of times")(entry);
+  entry.args.done();
+  return law;
+}
+
+Times draw_times(std::span<const NamedLaw> laws, const Rng& rng, const std::string& stream, std::uint32_t step,
+                 const Tensor& samples, double progress, DType dtype) {
+  const auto indices = samples.values<std::int64_t>();
+  std::vector<RngKey> keys;
+  for (const NamedLaw& entry : laws) keys.push_back(rng.stream(stream + "/" + entry.name, step));
+  std::map<std::string, std::vector<double>, std::less<>> columns;
+  for (const std::int64_t sample : indices) {
+    std::map<std::string, double, std::less<>> earlier;
+    for (std::size_t k = 0; k < laws.size(); ++k) {
+      const TimeLaw& law = laws[k].law;
+      TimeDraw draw(keys[k], static_cast<std::uint64_t>(sample), progress);
+      draw.earlier = earlier;
+      std::vector<double> out(law.names.size());
+      law.draw(draw, out);
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        const std::string& own = law.names[i].empty() ? laws[k].name : law.names[i];
+        earlier[own] = out[i];
+        columns[own].push_back(out[i]);
+      }
+    }
+  }
+  Times times;
+  for (const auto& [name, values] : columns) {
+    if (values.size() != indices.size()) throw ConfigError("times: '{}' is drawn by two laws", name);
+    times.emplace(name, Tensor::from(values, {static_cast<std::int64_t>(values.size())}, dtype));
+  }
+  return times;
+}
+
+}  // namespace retort
