@@ -165,3 +165,35 @@ TEST_CASE("golden bench: the push ends at the teacher, where it vanishes for eve
   CHECK(std::abs(mean - .7) < 1e-4);
   CHECK(std::abs(deviation * deviation - 1.3) < 1e-4);
 }
+
+TEST_CASE("golden bench: score distillation pulls to the mean by w alpha sigma (z - m) / v on average") {
+  const NoiseSchedule vp = NoiseSchedule::vp();
+  const NormalPairs pairs(4);
+  const Tensor t = Tensor::full({16}, 300, DType::f64);
+  const auto [alpha, sigma] = vp.at(300.);
+  const ClosedForm teacher = gaussian_teacher(number(.7), 1.3);
+  const Tensor z = Tensor::full({16, 1}, -.4, DType::f64);
+  const Tensor eps = teacher.predict(Space::eps, add_noise(z, pairs.eps, t, vp), t, vp);
+  const double want = sigma * alpha * (-.4 - .7) / (alpha * alpha * 1.3 + sigma * sigma);
+  CHECK(pairs.mean(eps - pairs.eps).item() == doctest::Approx(want).epsilon(1e-12));
+  CHECK(std::abs(want * alpha / sigma - want) > 1e-2);  // alpha for sigma would be noticed
+}
+
+TEST_CASE("golden bench: interval score matching is exactly zero on one data point and pulls on spread data") {
+  const NoiseSchedule vp = NoiseSchedule::vp();
+  const Tensor t = Tensor::full({1}, 600, DType::f64), s = Tensor::full({1}, 400, DType::f64);
+  const Tensor z = Tensor::full({1, 1}, -.4, DType::f64);
+  const auto interval = [&](const ClosedForm& teacher, double noise) {
+    const Tensor x_s = add_noise(z, Tensor::full({1, 1}, noise, DType::f64), s, vp);
+    const Tensor x0 = teacher.predict(Space::x0, x_s, s, vp), e = teacher.predict(Space::eps, x_s, s, vp);
+    return (teacher.predict(Space::eps, add_noise(x0, e, t, vp), t, vp) - e).item();  // a ddim step s -> t
+  };
+  CHECK(std::abs(interval(empirical_teacher(number(.7)), .9)) < 1e-14);
+  // Linear in the noise, so on average what it is without: a multiple of z - m towards the mean.
+  const auto late = vp.at(600.), early = vp.at(400.);
+  const auto variance = [](const SignalNoise<double>& at) { return at.signal * at.signal * .3 + at.noise * at.noise; };
+  const double across = late.signal * early.signal * .3 + late.noise * early.noise;
+  const double pull = early.signal / variance(early) * (late.noise * across / variance(late) - early.noise);
+  CHECK(pull > 0);
+  CHECK(interval(gaussian_teacher(number(.7), .3), 0) == doctest::Approx(pull * (-.4 - .7)).epsilon(1e-11));
+}

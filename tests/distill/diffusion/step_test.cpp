@@ -93,6 +93,12 @@ TEST_CASE("diffusion step: all deterministic steps reach the clean end and give 
   const Tensor first = step("euler").run(predictor(q, ve), x, from, ends, ve, {});
   const Tensor second = step("heun").run(predictor(q, ve), x, from, times(2, 1), ve, {});
   CHECK(slice(both, 0, 0, 1).values() == slice(first, 0, 0, 1).values());
+  // No network is asked about a state without noise.
+  const Predictor never_clean{Space::x0, [&](const Tensor& at, const Tensor& t) {
+                                CHECK(min(t).item() > 0);
+                                return q.predict(Space::x0, at, t, ve);
+                              }};
+  CHECK(step("heun").run(never_clean, x, from, ends, ve, {}).values() == both.values());
   CHECK(slice(both, 0, 1, 2).values() == slice(second, 0, 1, 2).values());
 }
 
