@@ -88,6 +88,12 @@ struct ClampAttrs {
   double low = 0, high = 0;
 };
 
+/// conv_block: a convolution, and the interval of its activation.
+struct ConvBlockAttrs {
+  ConvAttrs conv;
+  ClampAttrs range;
+};
+
 /// 2-D pooling and its adjoints; `size` is the spatial extent (h, w) of the pooled image, which the adjoints restore.
 /// A positive `adaptive` extent of the result takes the place of kernel, stride and padding along its axis.
 struct Pool2dAttrs {

@@ -60,16 +60,20 @@ BatchNorm batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, 
   return {out[0], out[1], out[2]};
 }
 
+ChannelMap batch_norm_map(const Tensor& mean, const Tensor& var, const Tensor& weight, const Tensor& bias, double eps) {
+  Tensor scale = rsqrt(norm::widened(var) + eps);
+  if (weight.defined()) scale = scale * norm::widened(weight);
+  Tensor shift = -(norm::widened(mean) * scale);
+  if (bias.defined()) shift = shift + norm::widened(bias);
+  return {scale, shift};
+}
+
 Tensor batch_norm_with(const Tensor& x, const Tensor& mean, const Tensor& var, const Tensor& weight, const Tensor& bias,
                        double eps) {
   if (x.rank() < 2 || mean.shape() != Shape{x.size(1)} || var.shape() != mean.shape())
     throw ShapeError("batch_norm_with: x must be [N, C, *] and statistics [C]; got {}, {} and {}", x.str(), mean.str(),
                      var.str());
-  // One multiply and one add per element: the coefficients are worked out per channel.
-  Tensor scale = rsqrt(norm::widened(var) + eps);
-  if (weight.defined()) scale = scale * norm::widened(weight);
-  Tensor shift = -(norm::widened(mean) * scale);
-  if (bias.defined()) shift = shift + norm::widened(bias);
+  const auto [scale, shift] = batch_norm_map(mean, var, weight, bias, eps);
   const Shape shape = norm::per_channel(x);
   return cast(norm::widened(x) * reshape(scale, shape) + reshape(shift, shape), x.dtype());
 }

@@ -1,9 +1,9 @@
 // autograd/ops/conv.cpp -- convolution with bias; its adjoints are ops of their own, so every order works.
 #include "autograd/ops/conv.h"
 
+#include "autograd/ops/conv_checks.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
-#include "autograd/rule.h"
 
 namespace retort {
 
@@ -25,29 +25,7 @@ struct Conv : General<Conv> {
   static Saves saves(std::uint32_t tracked, const AttrBox&) {
     return {(tracked & 1u ? 2u : 0u) | (tracked & 2u ? 1u : 0u), 0, 3};
   }
-  static void infer(InferCall& call) {
-    const Tensor &x = call.in[0], &w = call.in[1], &bias = call.in[2];
-    const auto& a = call.attrs.as<ConvAttrs>();
-    const int rank = a.stride.rank() + 2;
-    infer::require_float(call, 0);
-    infer::require_same_dtype(call, 0, call.in.size());
-    for (std::size_t i = 0; i < 2; ++i) infer::require_rank(call, i, rank);
-    const Shape &xs = x.shape(), &ws = w.shape();
-    if (a.groups < 1 || xs[1] != ws[1] * a.groups || ws[0] % a.groups != 0)
-      throw ShapeError("conv{}d: channels do not fit {} groups; got {} and weight {}", rank - 2, a.groups, x.str(),
-                       w.str());
-    if (bias.defined() && !(bias.shape() == Shape{ws[0]}))
-      throw ShapeError("conv{}d: the bias must have {} elements; got {}", rank - 2, ws[0], bias.str());
-    Shape out{xs[0], ws[0]};
-    for (int i = 0; i + 2 < rank; ++i) {
-      const std::int64_t room = xs[i + 2] + 2 * a.padding[i] - a.dilation[i] * (ws[i + 2] - 1) - 1;
-      if (room < 0 || ws[i + 2] < 1)
-        throw ShapeError("conv{}d: the kernel does not fit the padded image; got {} and weight {}", rank - 2, x.str(),
-                         w.str());
-      out.push_back(room / a.stride[i] + 1);
-    }
-    call.output(out, x.dtype(), channels_last_strides(out));
-  }
+  static void infer(InferCall& call) { infer_conv(call, call.attrs.as<ConvAttrs>()); }
   static void vjp(VjpCall& c) {
     const auto& a = c.attrs.as<ConvAttrs>();
     if (c.wants[0]) c.grad[0] = conv_input_grad(c.cot[0], c.in[1], with_size(a, c.in[0]));
@@ -70,12 +48,7 @@ REGISTER_OP(Conv);
 
 /// Convolution over `axes` axes.
 Tensor conv(int axes, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvOptions& o) {
-  if (o.stride < 1 || o.dilation < 1 || o.padding < 0)
-    throw ValueError("conv{}d: stride and dilation must be positive and padding not negative; got {}, {}, {}", axes,
-                     o.stride, o.dilation, o.padding);
-  return conv_with(
-      x, w, bias,
-      {Dims::filled(axes, o.stride), Dims::filled(axes, o.padding), Dims::filled(axes, o.dilation), o.groups, {}});
+  return conv_with(x, w, bias, conv_attrs(axes, o));
 }
 
 Tensor conv_transpose(int axes, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvTransposeOptions& o) {

@@ -2,6 +2,8 @@
 // NCHW and volumes NCDHW, weights OI followed by the kernel; all are computed, and results returned, with channels
 // innermost in memory. Inputs of any strides are accepted and copied when they differ.
 #pragma once
+#include <limits>
+
 #include "tensor/attrs.h"
 #include "tensor/tensor.h"
 
@@ -21,6 +23,19 @@ Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const C
 Tensor conv3d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const ConvOptions& options = {});
 /// Any of them, options spelled out per axis (`size` is not read).
 Tensor conv_with(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvAttrs& attrs);
+
+/// What conv_block does to a convolution's result. Tensors that are undefined are left out.
+struct ConvEpilogue {
+  Tensor scale = {}, shift = {};  ///< [o], in x's dtype or in f32 (f64 for f64)
+  Tensor residual = {};           ///< like the result
+  double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
+};
+/// clamp((conv2d(x, w, bias) scale + shift + residual), low, high) in one pass over memory: convolution, batch norm
+/// with known statistics, a shortcut and a rectifier. The reverse rule runs the parts again, so it is for evaluation.
+/// Throws as conv2d does.
+Tensor conv_block(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvOptions& options,
+                  const ConvEpilogue& then);
+
 /// The adjoint of conv_with in x: cot [n, o, oh, ow] -> [n, c, ...size].
 Tensor conv_input_grad(const Tensor& cot, const Tensor& w, const ConvAttrs& attrs);
 /// The adjoint of conv_with in w: x and cot -> [o, c / groups, ...size].

@@ -37,7 +37,14 @@ struct BatchNorm {
 /// three results are differentiable, so gradients flow through the statistics. Throws ShapeError when there is nothing
 /// to average, DTypeError as layer_norm does.
 BatchNorm batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
-/// The same map with given statistics mean, var [C] (evaluation, frozen statistics).
+/// Batch norm with given statistics as one multiplication and one addition per element.
+struct ChannelMap {
+  Tensor scale, shift;  ///< [C], f32 (f64 for f64)
+};
+/// x -> x scale + shift, per channel, is what batch_norm_with does.
+ChannelMap batch_norm_map(const Tensor& mean, const Tensor& var, const Tensor& weight, const Tensor& bias,
+                          double eps = 1e-5);
+/// The same map as batch_norm's with given statistics mean, var [C] (evaluation, frozen statistics).
 Tensor batch_norm_with(const Tensor& x, const Tensor& mean, const Tensor& var, const Tensor& weight, const Tensor& bias,
                        double eps = 1e-5);
 

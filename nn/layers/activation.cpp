@@ -1,5 +1,6 @@
 #include "nn/layers/activation.h"
 
+#include <limits>
 #include <numbers>
 #include <utility>
 
@@ -44,6 +45,14 @@ Tensor activate(Activation activation, const Tensor& x) {
       break;
   }
   return x;
+}
+
+std::optional<Interval> interval_of(Activation activation) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  if (activation == Activation::none) return Interval{-infinity, infinity};
+  if (activation == Activation::relu) return Interval{0, infinity};
+  if (activation == Activation::relu6) return Interval{0, 6};
+  return std::nullopt;
 }
 
 double gain_of(Activation activation) {

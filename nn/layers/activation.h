@@ -1,5 +1,6 @@
 // nn/layers/activation.h -- activations by name.
 #pragma once
+#include <optional>
 #include <string_view>
 
 #include "tensor/tensor.h"
@@ -13,6 +14,11 @@ Activation activation_from_name(std::string_view name);
 std::string_view name_of(Activation activation);
 /// Applies it element by element; `none` gives x itself.
 Tensor activate(Activation activation, const Tensor& x);
+/// The interval that a rectifier limits values to (everything for none); nothing for the curved ones.
+struct Interval {
+  double low, high;
+};
+std::optional<Interval> interval_of(Activation activation);
 /// The factor that keeps the variance of a He-initialised layer under the activation: sqrt(2) for the rectifiers, 1
 /// for none and tanh.
 double gain_of(Activation activation);

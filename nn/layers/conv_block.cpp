@@ -30,7 +30,30 @@ ConvBlock::ConvBlock(std::int64_t in, std::int64_t out, const ConvBlockOptions& 
   if (how.norm == NormKind::batch) norm.emplace<BatchNorm2d>(out);
 }
 
+Tensor ConvBlock::one_pass(const Tensor& x, const Tensor& residual, Activation last, Ctx& ctx) const {
+  const auto limits = interval_of(last);
+  if (ctx.training || !limits || std::holds_alternative<GroupNorm>(norm) || ctx.wants(conv, "out")) return {};
+  const Tensor weight = ctx(conv.weight), bias = conv.bias.value.defined() ? ctx(conv.bias) : Tensor();
+  ConvEpilogue then{.residual = residual, .low = limits->low, .high = limits->high};
+  if (const auto* batch = std::get_if<BatchNorm2d>(&norm)) {
+    const ChannelMap map = batch->running_map(ctx);
+    then.scale = map.scale;
+    then.shift = map.shift;
+  }
+  for (const Tensor& t : {x, weight, bias, then.scale, then.shift, residual})
+    if (tracked(t)) return {};
+  ctx.tap(conv, "in", x);
+  return conv_block(x, weight, bias, conv.options, then);
+}
+
 Tensor ConvBlock::operator()(const Tensor& x, Ctx& ctx) const {
+  if (!ctx.wants(*this, "pre_act")) {
+    const Tensor y = one_pass(x, {}, act, ctx);
+    if (y.defined()) {
+      ctx.tap(*this, "out", y);
+      return y;
+    }
+  }
   Tensor h = conv(x, ctx);
   if (const auto* group = std::get_if<GroupNorm>(&norm)) h = (*group)(h, ctx);
   if (const auto* batch = std::get_if<BatchNorm2d>(&norm)) h = (*batch)(h, ctx);

@@ -1,7 +1,6 @@
 #include "nn/layers/norm.h"
 
 #include "autograd/ops/arithmetic.h"
-#include "autograd/ops/nn.h"
 
 namespace retort {
 
@@ -69,6 +68,10 @@ Tensor BatchNorm2d::operator()(const Tensor& x, Ctx& ctx) const {
     ctx.stats->push_back({&self.running_var, stop_gradient(norm.var) * unbias, momentum});
   }
   return norm.out;
+}
+
+ChannelMap BatchNorm2d::running_map(Ctx& ctx) const {
+  return batch_norm_map(running_mean.value, running_var.value, ctx(weight), ctx(bias), eps);
 }
 
 void BatchNorm2d::visit(Visitor& v) {

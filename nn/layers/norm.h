@@ -1,6 +1,7 @@
 // nn/layers/norm.h -- normalisation layers. Their parameters are f32 masters whatever the data's dtype, and do not
 // decay.
 #pragma once
+#include "autograd/ops/nn.h"
 #include "nn/context.h"
 
 namespace retort {
@@ -47,6 +48,8 @@ struct BatchNorm2d : Module {
   double eps, momentum;
   explicit BatchNorm2d(std::int64_t channels, double epsilon = 1e-5, double new_weight = 0.1);
   Tensor operator()(const Tensor& x, Ctx& ctx) const;
+  /// What it does outside of training.
+  ChannelMap running_map(Ctx& ctx) const;
   void visit(Visitor& v) override;
 };
 

@@ -13,12 +13,20 @@ void add_projection(Residual& block, std::int64_t in, std::int64_t out, std::int
 
 Tensor Residual::operator()(const Tensor& x, Ctx& ctx) const {
   Tensor h = x;
-  for (const ConvBlock& block : body) h = block(h, ctx);
-  if (adds) h = h + (shortcut ? (*shortcut)(x, ctx) : x);
-  ctx.tap(*this, "pre_act", h);
-  h = activate(act, h);
-  ctx.tap(*this, "out", h);
-  return h;
+  for (std::size_t i = 0; i + 1 < body.size(); ++i) h = body[i](h, ctx);
+  const ConvBlock& last = body.back();
+  const Tensor aside = !adds ? Tensor() : shortcut ? (*shortcut)(x, ctx) : x;
+  Tensor y;
+  if (!ctx.wants(last, "pre_act") && !ctx.wants(last, "out") && !ctx.wants(*this, "pre_act"))
+    y = last.one_pass(h, aside, act, ctx);
+  if (!y.defined()) {
+    h = last(h, ctx);
+    if (adds) h = h + aside;
+    ctx.tap(*this, "pre_act", h);
+    y = activate(act, h);
+  }
+  ctx.tap(*this, "out", y);
+  return y;
 }
 
 void Residual::visit(Visitor& v) {

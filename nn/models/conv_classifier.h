@@ -24,12 +24,12 @@ class TapAlias {
   std::vector<TapId> asked_;
 };
 
-/// Runs x through `parts` in order; undefined as soon as ctx is finished. With `recompute` only what goes into a part
-/// is stored, and the part runs again in the backward walk.
+/// Runs x through `parts` in order, each of which may let go of its input; undefined as soon as ctx is finished. With
+/// `recompute` only what goes into a part is stored, and the part runs again in the backward walk.
 template <class Part>
 Tensor through(const std::vector<Part>& parts, Tensor x, Ctx& ctx, bool recompute = false) {
   for (const Part& part : parts) {
-    x = recompute ? checkpoint(part, x, ctx) : part(x, ctx);
+    x = recompute ? checkpoint(part, x, ctx) : part(std::move(x), ctx);
     if (ctx.finished()) return {};
   }
   return x;
@@ -40,9 +40,9 @@ Tensor through(const std::vector<Part>& parts, Tensor x, Ctx& ctx, bool recomput
 template <class Block>
 struct Stage : Module {
   std::vector<Block> blocks;
-  Tensor operator()(const Tensor& x, Ctx& ctx) const {
+  Tensor operator()(Tensor x, Ctx& ctx) const {
     const TapAlias pre_act(ctx, {path(), "pre_act"}, {blocks.back().path(), "pre_act"});
-    const Tensor h = through(blocks, x, ctx, ctx.recompute);
+    const Tensor h = through(blocks, std::move(x), ctx, ctx.recompute);
     if (h.defined()) ctx.tap(*this, "out", h);
     return h;
   }

@@ -18,8 +18,9 @@ ConvStage::ConvStage(std::int64_t in, std::int64_t out, int depth, bool pool_fir
   for (int i = 0; i < depth; ++i) blocks.emplace_back(i == 0 ? in : out, out, how);
 }
 
-Tensor ConvStage::operator()(const Tensor& x, Ctx& ctx) const {
-  return Stage<ConvBlock>::operator()(pool ? max_pool2d(x) : x, ctx);
+Tensor ConvStage::operator()(Tensor x, Ctx& ctx) const {
+  if (pool) x = max_pool2d(x);
+  return Stage<ConvBlock>::operator()(std::move(x), ctx);
 }
 
 ConvNet::ConvNet(const ConvNetConfig& how)

@@ -9,7 +9,7 @@ namespace retort {
 struct ConvStage : Stage<ConvBlock> {
   bool pool;
   ConvStage(std::int64_t in, std::int64_t out, int depth, bool pool_first, const ConvBlockOptions& how);
-  Tensor operator()(const Tensor& x, Ctx& ctx) const;
+  Tensor operator()(Tensor x, Ctx& ctx) const;
 };
 
 struct ConvNetConfig {

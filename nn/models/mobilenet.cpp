@@ -51,9 +51,9 @@ MobileNetV2::MobileNetV2(const MobileNetV2Config& how)
 }
 
 Tensor MobileNetV2::trunk(const Tensor& x, Ctx& ctx) const {
-  const Tensor h = stem(x, ctx);
+  Tensor h = stem(x, ctx);
   if (ctx.finished()) return {};
-  const Tensor y = through(stages, h, ctx);
+  const Tensor y = through(stages, std::move(h), ctx);
   return y.defined() ? tail(y, ctx) : y;
 }
 

@@ -53,9 +53,10 @@ void ResNet::finish() {
 }
 
 Tensor ResNet::trunk(const Tensor& x, Ctx& ctx) const {
-  const Tensor h = stem(x, ctx);
+  Tensor h = stem(x, ctx);
   if (ctx.finished()) return {};
-  return through(stages, pool ? max_pool2d(h, {.kernel = 3, .stride = 2, .padding = 1}) : h, ctx);
+  if (pool) h = max_pool2d(h, {.kernel = 3, .stride = 2, .padding = 1});
+  return through(stages, std::move(h), ctx);
 }
 
 void ResNet::visit_trunk(Visitor& v) {

@@ -130,8 +130,8 @@ ShuffleNetV1::ShuffleNetV1(const ShuffleNetV1Config& how)
 }
 
 Tensor ShuffleNetV1::trunk(const Tensor& x, Ctx& ctx) const {
-  const Tensor h = stem(x, ctx);
-  return ctx.finished() ? Tensor() : through(stages, h, ctx);
+  Tensor h = stem(x, ctx);
+  return ctx.finished() ? Tensor() : through(stages, std::move(h), ctx);
 }
 
 void ShuffleNetV1::visit_trunk(Visitor& v) {
@@ -161,9 +161,9 @@ ShuffleNetV2::ShuffleNetV2(const ShuffleNetV2Config& how)
 }
 
 Tensor ShuffleNetV2::trunk(const Tensor& x, Ctx& ctx) const {
-  const Tensor h = stem(x, ctx);
+  Tensor h = stem(x, ctx);
   if (ctx.finished()) return {};
-  const Tensor y = through(stages, h, ctx);
+  const Tensor y = through(stages, std::move(h), ctx);
   return y.defined() ? tail(y, ctx) : y;
 }
 

@@ -72,9 +72,9 @@ Tensor WideResNet::trunk(const Tensor& x, Ctx& ctx) const {
   const TapAlias first(ctx, {stages[0].path(), "pre_act"}, {stages[1].blocks[0].act1.path(), "pre_act"});
   const TapAlias second(ctx, {stages[1].path(), "pre_act"}, {stages[2].blocks[0].act1.path(), "pre_act"});
   const TapAlias third(ctx, {stages[2].path(), "pre_act"}, {act.path(), "pre_act"});
-  const Tensor h = stem(x, ctx);
+  Tensor h = stem(x, ctx);
   if (ctx.finished()) return {};
-  const Tensor y = through(stages, h, ctx);
+  const Tensor y = through(stages, std::move(h), ctx);
   return y.defined() ? act(y, ctx) : y;
 }
 

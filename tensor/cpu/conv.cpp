@@ -2,6 +2,7 @@
 #include "tensor/cpu/conv.h"
 
 #include <algorithm>
+#include <optional>
 #include <type_traits>
 
 #include "tensor/cpu/conv_kernels.h"
@@ -85,10 +86,56 @@ BoundWeightGradient bind_weight_gradient(const ConvShape& shape, const std::vect
   throw InternalError("conv: no kernel for {} without oneDNN", name_of(dtype_of<C>));
 }
 
+/// An epilogue ready to run. Coefficients are repeated to a row of several pixels, since loops over few channels are
+/// slow.
+template <class T>
+class Finish {
+  using C = compute_t<T>;
+
+ public:
+  Finish(const ConvEpilogue<T>& epilogue, Index o)
+      : epilogue_(epilogue), width_(o * ((kRow + o - 1) / o)), coefficients_(2 * width_) {
+    for (Index at = 0; at < width_; at += o) {
+      std::copy_n(epilogue.scale, o, coefficients_.data() + at);
+      std::copy_n(epilogue.shift, o, coefficients_.data() + width_ + at);
+    }
+  }
+  /// Elements [begin, begin + count) of y, whole pixels.
+  void operator()(T* y, Index begin, Index count) const {
+    const C *scale = coefficients_.data(), *shift = scale + width_;
+    const C low = epilogue_.low, high = epilogue_.high;
+    for (Index at = begin; at < begin + count; at += width_) {
+      const Index n = std::min(width_, begin + count - at);
+      T* const row = y + at;
+      if (epilogue_.residual != nullptr) {
+        const T* const residual = epilogue_.residual + at;
+#pragma omp simd
+        for (Index i = 0; i < n; ++i)
+          row[i] = static_cast<T>(
+              limited(static_cast<C>(row[i]) * scale[i] + shift[i] + static_cast<C>(residual[i]), low, high));
+      } else {
+#pragma omp simd
+        for (Index i = 0; i < n; ++i)
+          row[i] = static_cast<T>(limited(static_cast<C>(row[i]) * scale[i] + shift[i], low, high));
+      }
+    }
+  }
+
+ private:
+  static constexpr Index kRow = 512;
+  static C limited(C v, C low, C high) { return v < low ? low : v > high ? high : v; }
+  ConvEpilogue<T> epilogue_;
+  Index width_;
+  Scratch<C> coefficients_;
+};
+
 /// Forward and backward_data with pieces computed in type C: `in` is x and `out` y, or dy and dx.
 template <class T, class C>
-void run_pieces(const ConvShape& shape, ConvKind kind, const T* in, const T* w, const T* bias, T* out, Engine engine) {
+void run_pieces(const ConvShape& shape, ConvKind kind, const T* in, const T* w, const T* bias, T* out, Engine engine,
+                const ConvEpilogue<T>* epilogue) {
   if (shape.n == 0) return;
+  std::optional<Finish<T>> finish;
+  if (epilogue != nullptr) finish.emplace(*epilogue, shape.o);
   const auto pieces = plan_pieces(shape, kind);
   const Converted<T, C> weights(w, shape.weights()), added(bias, shape.o);
   const PieceKernel kernel = bind<C>(shape, pieces, kind, weights.data(), added.data(), engine);
@@ -105,13 +152,15 @@ void run_pieces(const ConvShape& shape, ConvKind kind, const T* in, const T* w, 
       kernel(static_cast<std::size_t>(i), from.data(), nullptr, result.data());
       convert(result.data(), count, to);
     }
+    if (finish) (*finish)(out, y_offset, piece.y_count());
   });
 }
 
 template <class T>
-void run(const ConvShape& shape, ConvKind kind, const T* in, const T* w, const T* bias, T* out, Engine engine) {
-  if (runs_native<T>(shape, kind, engine)) return run_pieces<T, T>(shape, kind, in, w, bias, out, engine);
-  run_pieces<T, compute_t<T>>(shape, kind, in, w, bias, out, engine);
+void run(const ConvShape& shape, ConvKind kind, const T* in, const T* w, const T* bias, T* out, Engine engine,
+         const ConvEpilogue<T>* epilogue = nullptr) {
+  if (runs_native<T>(shape, kind, engine)) return run_pieces<T, T>(shape, kind, in, w, bias, out, engine, epilogue);
+  run_pieces<T, compute_t<T>>(shape, kind, in, w, bias, out, engine, epilogue);
 }
 
 /// dbias of one piece: sums over pixels, row by row so that long sums lose little.
@@ -174,8 +223,9 @@ void run_weight_gradient(const ConvShape& shape, const T* x, const T* dy, T* dw,
 }  // namespace
 
 template <class T>
-void conv_forward(const ConvShape& shape, const T* x, const T* w, const T* bias, T* y, Engine engine) {
-  run(shape, ConvKind::forward, x, w, bias, y, engine);
+void conv_forward(const ConvShape& shape, const T* x, const T* w, const T* bias, T* y, Engine engine,
+                  const ConvEpilogue<T>* epilogue) {
+  run(shape, ConvKind::forward, x, w, bias, y, engine, epilogue);
 }
 
 template <class T>
@@ -215,9 +265,9 @@ std::int64_t conv_scratch_bytes(const ConvShape& shape, ConvKind kind, DType dty
          kBuffers * (workers + 1) * largest_block_for(64);
 }
 
-#define RETORT_CONV(T)                                                                    \
-  template void conv_forward(const ConvShape&, const T*, const T*, const T*, T*, Engine); \
-  template void conv_backward_data(const ConvShape&, const T*, const T*, T*, Engine);     \
+#define RETORT_CONV(T)                                                                                            \
+  template void conv_forward(const ConvShape&, const T*, const T*, const T*, T*, Engine, const ConvEpilogue<T>*); \
+  template void conv_backward_data(const ConvShape&, const T*, const T*, T*, Engine);                             \
   template void conv_backward_weights(const ConvShape&, const T*, const T*, T*, T*, Engine)
 RETORT_CONV(double);
 RETORT_CONV(float);

@@ -32,11 +32,22 @@ struct ConvShape {
   double flops() const { return 2.0 * double(n) * double(y_pixels()) * double(weights()); }
 };
 
-/// y = conv(x, w) + bias; bias [o] may be null. T is f64, f32, bf16 or f16; 16-bit types accumulate in f32 and round
-/// once. Like all three functions: the work is cut into pieces that follow from the shape alone and each piece is
-/// computed on one thread, so that results do not depend on the number of threads. f64 always uses Engine::fallback.
+/// What becomes of y where the piece just computed is still in cache: y scale + shift + residual, limited to
+/// [low, high] (NaN stays). 16-bit floats are rounded again.
 template <class T>
-void conv_forward(const ConvShape& shape, const T* x, const T* w, const T* bias, T* y, Engine engine = kDefaultEngine);
+struct ConvEpilogue {
+  const compute_t<T>*scale, *shift;  ///< [o]
+  const T* residual;                 ///< as y, or null
+  compute_t<T> low, high;
+};
+
+/// y = conv(x, w) + bias, then the epilogue unless it is null; bias [o] may be null. T is f64, f32, bf16 or f16; 16-bit
+/// types accumulate in f32 and round once. Like all three functions: the work is cut into pieces that follow from the
+/// shape alone and each piece is computed on one thread, so that results do not depend on the number of threads. f64
+/// always uses Engine::fallback.
+template <class T>
+void conv_forward(const ConvShape& shape, const T* x, const T* w, const T* bias, T* y, Engine engine = kDefaultEngine,
+                  const ConvEpilogue<T>* epilogue = nullptr);
 
 /// dx = the gradient with respect to x, given dy of y's shape.
 template <class T>

@@ -1,6 +1,10 @@
 // tensor/cpu/onednn.cpp -- the shared pieces of every call into oneDNN.
 #include "tensor/cpu/onednn.h"
 
+#include <optional>
+
+#include "tensor/cpu/tasks.h"
+
 #ifdef RETORT_HAVE_ONEDNN
 namespace retort::cpu::onednn {
 
@@ -37,6 +41,10 @@ bool has_bf16_products() {
 }
 
 void reorder(const dnnl::memory::desc& from_layout, const void* from, const dnnl::memory::desc& to_layout, void* to) {
+  // Waking threads costs more than copying this much.
+  constexpr std::size_t kSmall = 512 * 1024;
+  std::optional<SingleThreaded> scope;
+  if (to_layout.get_size() <= kSmall) scope.emplace();
   dnnl::memory source = view(from_layout, from), target = view(to_layout, to);
   dnnl::reorder(source, target).execute(cpu_stream(), source, target);
 }

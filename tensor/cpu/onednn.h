@@ -24,7 +24,7 @@ bool has_bf16_products();
 inline dnnl::memory view(const dnnl::memory::desc& layout, const void* data) {
   return {layout, cpu_engine(), const_cast<void*>(data)};
 }
-/// Copies between layouts and types, with as many threads as the caller may use.
+/// Copies between layouts and types, with as many threads as the caller may use and the size is worth.
 void reorder(const dnnl::memory::desc& from_layout, const void* from, const dnnl::memory::desc& to_layout, void* to);
 
 /// Runs `f` and turns oneDNN's exceptions into ours, named after the op.

@@ -1,6 +1,9 @@
 // tests/op_cases/conv.cpp -- convolution over one to three axes, its adjoints and its transpose against plain loops.
 #include "autograd/ops/conv.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "tests/op_case.h"
 
 using namespace retort;
@@ -70,6 +73,36 @@ Sample convolution(const Shape& x, const Shape& w, bool bias, ConvOptions o) {
           x.str() + w.str()};
 }
 
+/// A block on `x` with every operand of the epilogue that is asked for, limited to [low, high]. A mapped one keeps
+/// about 1 away from the kink at 0: channels are mostly above or below it.
+Sample block(const Shape& x, const Shape& w, ConvOptions o, bool mapped, bool residual, double low, double high) {
+  Sample s = convolution(x, w, !mapped, o);
+  const Function conv = s.naive;
+  const Tensor y = conv(s.in)[0];
+  std::vector<double> shift;
+  for (std::int64_t i = 0; i < w[0]; ++i) shift.push_back(i % 3 == 1 ? -4 : 4);
+  s.in.push_back(mapped ? uniform({w[0]}, 0.05, 0.15, 4) : Tensor());
+  s.in.push_back(mapped ? Tensor::from(shift, {w[0]}, DType::f64) : Tensor());
+  s.in.push_back(residual ? uniform(y.shape(), -1, 1, 6) : Tensor());
+  s.fn = [=](In in) { return Tensors{conv_block(in[0], in[1], in[2], o, {in[3], in[4], in[5], low, high})}; };
+  s.naive = [=](In in) {
+    const Tensor plain = conv(in)[0];
+    auto v = plain.values();
+    const auto of = [&](std::size_t i) { return in[i].defined() ? in[i].values() : std::vector<double>(); };
+    const auto scale = of(3), shift = of(4), added = of(5);
+    const auto channels = static_cast<std::size_t>(plain.size(1));
+    const std::size_t pixels = v.empty() ? 1 : v.size() / channels / static_cast<std::size_t>(plain.size(0));
+    for (std::size_t i = 0; i < v.size(); ++i) {
+      const std::size_t c = i / pixels % channels;
+      if (!scale.empty()) v[i] = v[i] * scale[c] + shift[c];
+      if (!added.empty()) v[i] += added[i];
+      v[i] = std::clamp(v[i], low, high);
+    }
+    return Tensors{Tensor::from(v, plain.shape(), DType::f64)};
+  };
+  return s;
+}
+
 Sample transposed(const Shape& x, const Shape& w, bool bias, ConvTransposeOptions o) {
   return {
       {randn(x), randn(w, 2), bias ? randn({w[1] * o.groups}, 3) : Tensor()},
@@ -115,6 +148,29 @@ OP_CASE(conv) {
                }},
               {"conv2d: stride", [] {
                  conv2d(randn({1, 2, 4, 4}), randn({3, 2, 3, 3}), {}, {0, 0, 1, 1});
+               }}};
+}
+
+OP_CASE(conv_block) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  c.tolerance_f32 = 3e-6;
+  c.samples = {block({2, 2, 4, 5}, {3, 2, 3, 3}, {1, 1, 1, 1}, true, true, 0, kInfinity),
+               block({2, 3, 7, 6}, {4, 3, 3, 3}, {2, 1, 1, 1}, true, false, 0, kInfinity),
+               block({1, 4, 6, 6}, {6, 2, 3, 3}, {1, 1, 1, 2}, false, true, -kInfinity, kInfinity),
+               block({2, 4, 5, 5}, {4, 1, 3, 3}, {1, 1, 1, 4}, true, true, -8, 3),
+               block({2, 5, 3, 3}, {7, 5, 1, 1}, {}, false, false, 0, 6),
+               block({0, 2, 5, 5}, {3, 2, 3, 3}, {1, 1, 1, 1}, true, true, 0, kInfinity),
+               block({9, 1, 28, 28}, {8, 1, 3, 3}, {1, 1, 1, 1}, true, true, 0, kInfinity)};
+  c.errors = {{"conv_block: the residual must be like the result",
+               [] {
+                 conv_block(randn({1, 2, 4, 4}), randn({3, 2, 3, 3}), {}, {}, {.residual = randn({1, 3, 4, 4})});
+               }},
+              {"conv_block: parameter 3 must have shape [3]",
+               [] {
+                 conv_block(randn({1, 2, 4, 4}), randn({3, 2, 3, 3}), {}, {}, {.scale = randn({2})});
+               }},
+              {"conv_block: needs low <= high", [] {
+                 conv_block(randn({1, 2, 4, 4}), randn({3, 2, 3, 3}), {}, {}, {.low = 1, .high = 0});
                }}};
 }
 
