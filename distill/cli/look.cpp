@@ -18,8 +18,8 @@ namespace retort::cli {
 namespace fs = std::filesystem;
 
 int plan(const std::string& name, const std::vector<std::string>& overrides) {
-  const fs::path file = find_job(name);
-  Job job = build_job(read_job(file, overrides), file, kMeta);
+  const OpenedJob opened = open_job(name, overrides);
+  Job job = build_job(opened.config, opened.file, kMeta);
   std::printf("%s\n%s", job.title.c_str(), plan_job(job).text().c_str());
   return 0;
 }

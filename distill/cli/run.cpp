@@ -130,8 +130,8 @@ int run_config(const Config& config, const fs::path& file, const std::string& co
 }  // namespace
 
 int run(const std::string& job, const std::vector<std::string>& overrides, const std::vector<std::string>& command) {
-  const fs::path file = find_job(job);
-  return run_config(read_job(file, overrides), file, shell_command(command), false, {});
+  const OpenedJob opened = open_job(job, overrides);
+  return run_config(opened.config, opened.file, shell_command(command), false, {});
 }
 
 int resume(const std::string& folder, const std::vector<std::string>& command) {

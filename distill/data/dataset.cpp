@@ -9,6 +9,7 @@
 #include "io/image.h"
 #include "io/resize.h"
 #include "tensor/error.h"
+#include "tensor/rng.h"
 
 namespace retort {
 
@@ -203,6 +204,33 @@ std::vector<std::int64_t> first_of_each_class(const Dataset& base, F&& count_of)
 }
 
 }  // namespace
+
+namespace {
+std::vector<std::string> counted(int classes) {
+  std::vector<std::string> names;
+  for (int c = 0; c < classes; ++c) names.push_back(std::to_string(c));
+  return names;
+}
+}  // namespace
+
+PatternDataset::PatternDataset(std::int64_t count, int classes, int size, std::uint64_t seed)
+    : Dataset(count, {1, size, size}, counted(classes)), pixels_(size * size), seed_(seed) {
+  if (classes < 1 || classes > 16 || size < 4)
+    throw ValueError("patterns: expected 1 to 16 classes and a size of at least 4; got {} and {}", classes, size);
+}
+
+void PatternDataset::read_image_at(std::int64_t index, std::span<std::uint8_t> hwc) const {
+  const int size = static_cast<int>(image_shape()[2]), kind = static_cast<int>(index % classes());
+  const int period = 1 + kind / 4;
+  std::vector<float> noise(static_cast<std::size_t>(pixels_));
+  fill_uniform(std::span<float>(noise), Rng(seed_).stream("patterns"), static_cast<std::uint64_t>(index));
+  for (int p = 0; p < pixels_; ++p) {
+    const int row = p / size / period % 2, column = p % size / period % 2;
+    const int bright[4] = {row, column, row ^ column, 0};
+    const float level = 160.0f * static_cast<float>(bright[kind % 4]) + 90.0f * noise[static_cast<std::size_t>(p)];
+    hwc[static_cast<std::size_t>(p)] = static_cast<std::uint8_t>(level);
+  }
+}
 
 Subset::Subset(std::shared_ptr<const Dataset> base, std::vector<std::int64_t> indices)
     : Dataset(static_cast<std::int64_t>(indices.size()), base->image_shape(), base->class_names()),

@@ -101,6 +101,22 @@ class ImageFolderDataset : public Dataset {
   std::vector<ImageFolder::Item> items_;
 };
 
+/// Grey images drawn from a rule, for trials without files: class 0 has bright rows, 1 bright columns, 2 a
+/// chequerboard, 3 none, over noise; further classes have stripes of a larger period. Flips keep the class.
+class PatternDataset : public Dataset {
+ public:
+  /// Throws ValueError unless 1 <= classes <= 16 and size >= 4.
+  PatternDataset(std::int64_t count, int classes, int size, std::uint64_t seed);
+
+ protected:
+  void read_image_at(std::int64_t index, std::span<std::uint8_t> hwc) const override;
+  int label_at(std::int64_t index) const override { return static_cast<int>(index % classes()); }
+
+ private:
+  int pixels_;
+  std::uint64_t seed_;
+};
+
 /// Some images of another set, in the given order, repeats allowed. Classes and normalisation are the base's; `id` is
 /// the base's.
 class Subset : public Dataset {
@@ -124,10 +140,11 @@ class Subset : public Dataset {
 };
 
 /// The data set that a section of a job describes. Keys:
-///   kind: fashion-mnist | idx | image_folder
+///   kind: fashion-mnist | idx | image_folder | patterns
 ///   root: folder (fashion-mnist: Debian's by default); split: train | test (train)
 ///   images, labels: two files, for kind idx without root; classes: number of classes, for kind idx
 ///   size, channels (3): for image_folder, whose split names a folder under root and may be absent
+///   count, classes (4), size (8), seed (1): for patterns
 ///   normalize: {mean, std}: a number or one a channel; fashion-mnist 0.2860 and 0.3530, otherwise 0 and 1
 ///   at most one of per_class: n, fraction: f, limit: n (the first n), indices: [..]
 /// Other keys of the section are left alone for their own reader.

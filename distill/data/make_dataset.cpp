@@ -33,7 +33,11 @@ std::shared_ptr<Dataset> make_image_folder(Config& config) {
 }
 
 std::shared_ptr<Dataset> make_whole(Config& config) {
-  const std::string kind = config.get_choice("kind", {"fashion-mnist", "idx", "image_folder"});
+  const std::string kind = config.get_choice("kind", {"fashion-mnist", "idx", "image_folder", "patterns"});
+  if (kind == "patterns")
+    return std::make_shared<PatternDataset>(
+        config.get_int("count", kPositive), static_cast<int>(config.get_int("classes", 4, {.min = 1, .max = 16})),
+        static_cast<int>(config.get_int("size", 8, {.min = 4, .max = 1024})), config.get("seed", std::uint64_t{1}));
   if (kind == "fashion-mnist") {
     const std::string root = config.get("root", kFashionMnistRoot);
     return IdxDataset::fashion_mnist(config.get_choice("split", {"train", "test"}, "train"), root);

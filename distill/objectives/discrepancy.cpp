@@ -1,164 +1,90 @@
 #include "distill/objectives/discrepancy.h"
 
 #include "autograd/ops/arithmetic.h"
-#include "autograd/ops/create.h"
-#include "autograd/ops/elementwise.h"
-#include "autograd/ops/index.h"
-#include "autograd/ops/losses.h"
-#include "autograd/ops/nn.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
+#include "distill/objectives/tables/entries.h"
 
 namespace retort {
 
 namespace {
-using Value = std::function<Tensor(const Comparison&)>;
+template <class Entry>
+Entry make(const Table<Entry>& table, const Call& call, const NumberMap& numbers, std::string_view what) {
+  TableArgs args(call, numbers);
+  Entry entry = lookup(table, call, what)(args);
+  args.done();
+  return entry;
+}
 
-/// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.
+const Table<Discrepancy>& discrepancies() {
+  static const Table<Discrepancy> all = [] {
+    Table<Discrepancy> t = logit_discrepancies();
+    t.insert(feature_discrepancies().begin(), feature_discrepancies().end());
+    return t;
+  }();
+  return all;
+}
+}  // namespace
+
+Weight TableArgs::scheduled(const std::string& parameter) { return Weight::of(call(parameter), numbers_); }
+
+Weight TableArgs::scheduled(const std::string& parameter, double fallback) {
+  const auto given = optional_call(parameter);
+  return given ? Weight::of(*given, numbers_) : Weight(fallback);
+}
+
 Tensor rows(const Tensor& t) {
   const Tensor flat = reshape(t, {t.shape()[0], -1});
   return flat.dtype() == DType::f64 ? flat : cast(flat, DType::f32);
 }
+
 Tensor tempered(const Tensor& logits, double T) { return T == 1 ? rows(logits) : rows(logits) / T; }
 
-Discrepancy distance(std::string formula, Tensor (*per_element)(const Tensor&)) {
+Relation each(std::function<Tensor(const Tensor&)> f) {
+  return [f = std::move(f)](const Tensors& list) {
+    Tensors mapped;
+    for (const Tensor& t : list) mapped.push_back(f(t));
+    return mapped;
+  };
+}
+
+Discrepancy per_element(std::string formula, std::function<Tensor(const Tensor&, const Tensor&)> f) {
   Discrepancy d;
   d.formula = std::move(formula);
-  d.value = [per_element](const Comparison& c) { return sum(per_element(rows(c.pred) - rows(c.target)), {1}); };
+  d.value = [f = std::move(f)](const Comparison& c) { return sum(f(rows(c.pred), rows(c.target)), {1}); };
   return d;
 }
 
-Discrepancy make_ce(CallArgs& args) {
-  const double smoothing = args.number("smoothing", 0.0, {.min = 0, .max = 1});
-  Discrepancy d;
-  d.labels = true;
-  d.formula = "-log softmax(z)_y";
-  d.value = [smoothing](const Comparison& c) {
-    const Tensor z = rows(c.pred);
-    const Tensor first = cross_entropy(z, c.y, smoothing);
-    if (!c.y2.defined()) return first;
-    const Tensor lambda = cast(c.lambda, z.dtype());
-    return lambda * first + (1.0 - lambda) * cross_entropy(z, c.y2, smoothing);
+Discrepancy make_discrepancy(const Call& call, const NumberMap& numbers) {
+  return make(discrepancies(), call, numbers, "discrepancy");
+}
+
+Relation parse_relation(Config& node, const NumberMap& numbers) {
+  std::vector<Relation> chain;
+  const auto add = [&](Config& c) { chain.push_back(make(relations(), parse_call(c), numbers, "relation")); };
+  if (node.is_list())
+    for (Config& c : node.items()) add(c);
+  else
+    add(node);
+  return [chain](const Tensors& list) {
+    Tensors value = list;
+    for (const Relation& r : chain) value = r(value);
+    return value;
   };
-  return d;
 }
 
-using Divergence = std::function<Tensor(const Tensor& student, const Tensor& teacher, Temperatures)>;
-
-Discrepancy divergence(std::string formula, Divergence f) {
-  Discrepancy d;
-  d.logits = true;
-  d.formula = std::move(formula);
-  d.value = [f = std::move(f)](const Comparison& c) { return f(rows(c.pred), rows(c.target), {c.T_pred, c.T_target}); };
-  return d;
+TargetMap make_target_map(const Call& call, const NumberMap& numbers) {
+  return make(target_maps(), call, numbers, "target map");
 }
 
-Discrepancy make_kl(CallArgs& args) {
-  const Call direction = args.call("direction");
-  if (direction.name == "forward") return divergence("KL(p_teacher || p_student)", kl_forward);
-  if (direction.name == "reverse") return divergence("KL(p_student || p_teacher)", kl_reverse);
-  direction.fail("the direction is forward, KL(teacher || student), or reverse, KL(student || teacher)");
+UnitWeight make_unit_weight(const Call& call, const NumberMap& numbers) {
+  return make(unit_weights(), call, numbers, "weight");
 }
 
-Discrepancy make_js(CallArgs& args) {
-  const double beta = args.number("beta", .5, {.max = 1 - 1e-9, .above = 0});
-  return divergence("beta KL(p_t || M) + (1 - beta) KL(p_s || M), M = beta p_t + (1 - beta) p_s",
-                    [beta](const Tensor& s, const Tensor& t, Temperatures T) { return js(s, t, beta, T); });
-}
-
-/// KL(teacher || student) split into the label's share against the rest (TCKD) and the rest among itself (NCKD):
-/// Zhao et al. 2022. KL = TCKD + (1 - p_t,y) NCKD; the method weighs both parts freely.
-Discrepancy make_dkd(CallArgs& args) {
-  const double alpha = args.number("alpha", 1.0), beta = args.number("beta", 8.0);
-  Discrepancy d;
-  d.labels = false;
-  d.logits = true;
-  d.formula = "alpha KL(b_t || b_s) + beta KL(q_t || q_s), b = (p_y, 1 - p_y), q = softmax over c != y";
-  d.value = [alpha, beta](const Comparison& c) {
-    const Tensor s = tempered(c.pred, c.T_pred), t = tempered(c.target, c.T_target);
-    const Tensor label = reshape(c.y, {-1, 1});
-    const Tensor others = logical_not(one_hot(c.y, s.shape()[1], DType::boolean));
-    const Tensor none = Tensor::full({}, -INFINITY, s.dtype(), s.device());
-    const auto split = [&](const Tensor& z) {
-      const Tensor rest = where(others, z, none);
-      return std::pair{concat(Tensors{gather(z, 1, label), logsumexp(rest, {1}, true)}, 1), rest};
-    };
-    const auto [s2, s_rest] = split(s);
-    const auto [t2, t_rest] = split(t);
-    return kl_forward(s2, t2) * alpha + kl_forward(s_rest, t_rest) * beta;
-  };
-  return d;
-}
-
-/// 1 - Pearson correlation of rows (per sample) or of columns (per class over the batch, averaged): DIST, Huang et al.
-/// 2022, both on probabilities at their temperatures.
-Discrepancy make_pearson(CallArgs& args) {
-  const Call axis = args.call("axis");
-  const bool by_rows = axis.name == "rows";
-  if (!by_rows && axis.name != "columns") axis.fail("the axis is rows (per sample) or columns (per class)");
-  Discrepancy d;
-  d.logits = true;
-  d.scope = by_rows ? Scope::sample : Scope::batch;
-  d.formula = by_rows ? "1 - corr(p_s, p_t)" : "mean over classes of 1 - corr over the batch";
-  d.value = [by_rows](const Comparison& c) {
-    constexpr double kEps = 1e-8;
-    const int over = by_rows ? 1 : 0;
-    const Tensor s = softmax(tempered(c.pred, c.T_pred), 1), t = softmax(tempered(c.target, c.T_target), 1);
-    const Tensor a = s - mean(s, {over}, true), b = t - mean(t, {over}, true);
-    const Tensor norms = sqrt(sum(square(a), {over}) * sum(square(b), {over}));
-    const Tensor loss = 1.0 - sum(a * b, {over}) / (norms + kEps);
-    return by_rows ? loss : mean(loss, {0}, true);
-  };
-  return d;
-}
-
-const std::map<std::string, Discrepancy (*)(CallArgs&), std::less<>>& table() {
-  static const std::map<std::string, Discrepancy (*)(CallArgs&), std::less<>> entries{
-      {"ce", make_ce},
-      {"kl", make_kl},
-      {"js", make_js},
-      {"jeffreys", [](CallArgs&) { return divergence("KL(p_t || p_s) + KL(p_s || p_t)", jeffreys); }},
-      {"dkd", make_dkd},
-      {"pearson", make_pearson},
-      {"sq", [](CallArgs&) { return distance("|a - b|^2", square); }},
-      {"l1", [](CallArgs&) { return distance("|a - b|_1", abs); }},
-  };
-  return entries;
-}
-
-using Relation = std::function<Tensor(const Tensor&)>;
-
-const std::map<std::string, Relation, std::less<>>& relations() {
-  static const std::map<std::string, Relation, std::less<>> entries{
-      {"none", [](const Tensor& t) { return t; }},
-      {"standardize",
-       [](const Tensor& t) {
-         const Tensor z = rows(t), centred = z - mean(z, {1}, true);
-         const double n = static_cast<double>(z.shape()[1] - 1);
-         return centred / (sqrt(sum(square(centred), {1}, true) / n) + 1e-7);
-       }},
-      {"normalize", [](const Tensor& t) { return rows(t) / sqrt(sum(square(rows(t)), {1}, true)); }},
-      {"pool",
-       [](const Tensor& t) {
-         return t.rank() > 2 ? mean(reshape(t, {t.shape()[0], t.shape()[1], -1}), {2}) : t;
-       }},
-  };
-  return entries;
-}
-}  // namespace
-
-Discrepancy make_discrepancy(const Call& call) {
-  CallArgs args(call);
-  Discrepancy d = lookup(table(), call, "discrepancy")(args);
-  args.done();
-  return d;
-}
-
-Relation make_relation(const Call& call) {
-  CallArgs args(call);
-  const Relation& r = lookup(relations(), call, "relation");
-  args.done();
-  return r;
+State make_state(const std::string& name, const Call& call, const NumberMap& numbers) {
+  State state = make(states(), call, numbers, "point");
+  state.name = name;
+  return state;
 }
 
 }  // namespace retort

@@ -8,10 +8,13 @@ namespace retort {
 namespace {
 class Match final : public Term {
  public:
-  explicit Match(MatchSpec spec) : spec_(std::move(spec)) {}
+  explicit Match(MatchSpec spec) : spec_(std::move(spec)), reads_(spec_.pred) {
+    reads_.insert(reads_.end(), spec_.target.begin(), spec_.target.end());
+  }
   Scope scope() const override { return spec_.d.scope; }
-  const Read& pred() const override { return spec_.pred; }
-  const Read* target() const override { return spec_.target ? &*spec_.target : nullptr; }
+  const std::vector<Read>& reads() const override { return reads_; }
+  const std::vector<State>& states() const override { return spec_.states; }
+  bool uses_labels() const override { return spec_.d.labels; }
 
   double units(const Batch& batch) const override {
     if (spec_.d.scope == Scope::batch) return 1.0;
@@ -22,65 +25,72 @@ class Match final : public Term {
     return labelled;
   }
 
-  Part eval(const Batch& batch, const Signals& signals) const override {
-    Comparison c{spec_.relate(signals.pred),
-                 signals.target.defined() ? spec_.relate(signals.target) : Tensor(),
-                 batch.y,
-                 batch.y2,
-                 batch.lambda,
-                 spec_.T_pred,
-                 spec_.T_target};
-    if (c.target.defined() && !(c.target.shape() == c.pred.shape()))
+  Part eval(const Batch& batch, const Signals& signals, const Clock& clock) const override {
+    Comparison c;
+    c.batch = batch;
+    c.T_pred = spec_.T_pred;
+    c.T_target = spec_.T_target;
+    c.clock = clock;
+    const auto targets = signals.begin() + static_cast<std::ptrdiff_t>(spec_.pred.size());
+    for (auto s = signals.begin(); s != targets; ++s) c.preds.insert(c.preds.end(), s->begin(), s->end());
+    c.preds = spec_.relate(c.preds);
+    if (!spec_.target.empty()) c.targets = target(std::vector<Tensors>(targets, signals.end()), c);
+    return value(c);
+  }
+
+ private:
+  Tensors target(const std::vector<Tensors>& read, const Comparison& c) const {
+    Tensors preds;
+    for (const Tensor& p : c.preds) preds.push_back(stop_gradient(p));
+    return spec_.relate_target(spec_.map({read, preds, c.batch, spec_.T_target, c.clock}));
+  }
+
+  Part value(Comparison& c) const {
+    Part part;
+    const std::size_t pairs = spec_.d.lists ? 1 : c.preds.size();
+    if (!spec_.d.lists && !spec_.target.empty() && c.targets.size() != pairs)
+      throw ShapeError("term {}: {} predictions are compared with {} targets", spec_.name, pairs, c.targets.size());
+    if (!spec_.pairs.empty() && spec_.pairs.size() != pairs)
+      throw ShapeError("term {}: {} weights for {} pairs", spec_.name, spec_.pairs.size(), pairs);
+    for (std::size_t i = 0; i < pairs; ++i) {
+      c.pred = c.preds[i];
+      if (!c.targets.empty()) c.target = c.targets[i];
+      add(part, c, spec_.pairs.empty() ? 1.0 : spec_.pairs[i]);
+    }
+    return part;
+  }
+
+  void add(Part& part, const Comparison& c, double share) const {
+    if (!spec_.d.lists && c.target.defined() && !(c.target.shape() == c.pred.shape()))
       throw ShapeError(
           "term {}: prediction and target differ in shape; got {} and {}; hint: a head maps one to the "
           "other",
           spec_.name, c.pred.str(), c.target.str());
-    const Tensor value = spec_.d.value(c);
-    double scale = spec_.T2 ? spec_.T_pred * spec_.T_target : 1.0;
+    double scale = spec_.T2 ? share * spec_.T_pred * spec_.T_target : share;
     if (spec_.mean_within) scale /= static_cast<double>(c.pred.numel()) / static_cast<double>(c.pred.shape()[0]);
-    Part part;
-    part.total = sum(value) * scale;
-    part.shown = stop_gradient(part.total);
-    if (spec_.d.floor) part.shown = part.shown - sum(stop_gradient(spec_.d.floor(c))) * scale;
-    return part;
+    const Tensor weight = spec_.weight ? stop_gradient(spec_.weight(c)) : Tensor();
+    const auto summed = [&](const Tensor& value) { return sum(weight.defined() ? weight * value : value) * scale; };
+    const Tensor total = summed(spec_.d.value(c));
+    Tensor shown = stop_gradient(total);
+    if (spec_.d.floor) shown = shown - summed(stop_gradient(spec_.d.floor(c)));
+    part.total = part.total.defined() ? part.total + total : total;
+    part.shown = part.shown.defined() ? part.shown + shown : shown;
   }
 
- private:
   MatchSpec spec_;
+  std::vector<Read> reads_;
 };
 
-Read parse_read(Config& node) {
-  Read r;
-  if (node.is_scalar()) {
-    r.role = node.as<std::string>();
-    return r;
-  }
-  r.role = node.get<std::string>("role");
-  if (node.has("head")) {
-    r.from = Read::From::head;
-    r.head = node.get<std::string>("head");
-  } else if (node.has("tap")) {
-    r.from = Read::From::tap;
-    r.tap = {node.get<std::string>("tap"), node.get("port", "out")};
-  } else {
-    node.get_choice("out", {"logits", "out"}, "out");
-  }
-  return r;
+std::vector<Read> parse_reads(Config& node) {
+  std::vector<Read> reads;
+  if (node.is_list())
+    for (Config& c : node.items()) reads.push_back(parse_read(c));
+  else
+    reads.push_back(parse_read(node));
+  return reads;
 }
-}  // namespace
 
-std::unique_ptr<Term> make_match(MatchSpec spec) { return std::make_unique<Match>(std::move(spec)); }
-
-MatchSpec parse_match(const std::string& name, Config& term) {
-  MatchSpec s;
-  s.name = name;
-  s.pred = parse_read(term.child("pred"));
-  Config& target = term.child("target");
-  if (!(target.is_scalar() && target.as<std::string>() == "label")) s.target = parse_read(target);
-  s.d = make_discrepancy(parse_call(term.child("d")));
-  if (s.d.labels && s.target) target.fail("this discrepancy compares with labels; write target: label");
-  if (!s.d.labels && !s.target) target.fail("this discrepancy needs a read of a role, not labels");
-  s.relate = term.has("relate") ? make_relation(parse_call(term.child("relate"))) : [](const Tensor& t) { return t; };
+void parse_temperatures(MatchSpec& s, Config& term) {
   if (term.has("T")) {
     const auto T = term.get<std::vector<double>>("T");
     if (T.size() != 2 || T[0] <= 0 || T[1] <= 0) term.child("T").fail("expected [prediction, target], both positive");
@@ -91,11 +101,87 @@ MatchSpec parse_match(const std::string& name, Config& term) {
     if (tempered && !term.has("T2")) term.fail("T2 must be written (true or false) when T is not 1");
   }
   s.T2 = term.get("T2", false);
+}
+
+void parse_reduce(MatchSpec& s, Config& term) {
   const std::string unit = s.d.scope == Scope::batch ? "batch" : "sample";
   const std::string reduce = term.get_choice("reduce", {"sum/" + unit, "mean/" + unit});
   s.mean_within = reduce.starts_with("mean");
   if (s.mean_within && s.d.scope == Scope::batch)
     term.child("reduce").fail("a batch term is one unit; write sum/batch");
+}
+}  // namespace
+
+std::string Read::str() const {
+  std::string text = role;
+  if (from == From::head) text += "." + head;
+  for (std::size_t i = 0; i < taps.size(); ++i)
+    text += (i == 0 ? "." : "+") + taps[i].path + (taps[i].port == "out" ? "" : ":" + taps[i].port);
+  return at == "x" ? text : text + "@" + at;
+}
+
+std::unique_ptr<Term> make_match(MatchSpec spec) { return std::make_unique<Match>(std::move(spec)); }
+
+TapId parse_tap(const std::string& text) {
+  const auto colon = text.find(':');
+  return colon == std::string::npos ? TapId{text} : TapId{text.substr(0, colon), text.substr(colon + 1)};
+}
+
+Read parse_read(Config& node) {
+  Read r;
+  if (node.is_scalar()) {
+    r.role = node.as<std::string>();
+    if (const auto at = r.role.find('@'); at != std::string::npos) {
+      r.at = r.role.substr(at + 1);
+      r.role.erase(at);
+    }
+    return r;
+  }
+  if (node.has("store")) {
+    r.from = Read::From::store;
+    r.role = node.get<std::string>("store");
+    return r;
+  }
+  r.role = node.get<std::string>("role");
+  r.at = node.get("at", "x");
+  if (node.has("head")) {
+    r.from = Read::From::head;
+    r.head = node.get<std::string>("head");
+  } else if (node.has("tap")) {
+    r.from = Read::From::taps;
+    if (node.child("tap").is_list())
+      for (const auto& tap : node.get<std::vector<std::string>>("tap")) r.taps.push_back(parse_tap(tap));
+    else
+      r.taps.push_back(parse_tap(node.get<std::string>("tap")));
+    if (r.taps.empty()) node.child("tap").fail("name at least one tap");
+  } else {
+    node.get_choice("out", {"logits", "out"}, "out");
+  }
+  r.live = node.get("live", false);
+  return r;
+}
+
+MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& numbers) {
+  MatchSpec s;
+  s.name = name;
+  if (term.has("points"))
+    for (Config& p : term.child("points").items()) s.states.push_back(make_state(p.key(), parse_call(p), numbers));
+  s.pred = parse_reads(term.child("pred"));
+  for (Read& r : s.pred) r.live = true;
+  Config& target = term.child("target");
+  if (!(target.is_scalar() && target.as<std::string>() == "label")) s.target = parse_reads(target);
+  s.d = make_discrepancy(parse_call(term.child("d")), numbers);
+  if (s.d.labels && !s.target.empty()) target.fail("this discrepancy compares with labels; write target: label");
+  if (!s.d.labels && s.target.empty()) target.fail("this discrepancy needs a read of a role, not labels");
+  const Relation same = [](const Tensors& list) { return list; };
+  s.relate = term.has("relate") ? parse_relation(term.child("relate"), numbers) : same;
+  s.relate_target = term.has("relate_target") ? parse_relation(term.child("relate_target"), numbers) : s.relate;
+  if (s.target.size() > 1 && !term.has("map")) term.fail("several targets need a `map` that makes one of them");
+  s.map = make_target_map(term.has("map") ? parse_call(term.child("map")) : Call{"first", {}, term.where()}, numbers);
+  if (term.has("weight")) s.weight = make_unit_weight(parse_call(term.child("weight")), numbers);
+  if (term.has("pairs")) s.pairs = term.get<std::vector<double>>("pairs");
+  parse_temperatures(s, term);
+  parse_reduce(s, term);
   return s;
 }
 

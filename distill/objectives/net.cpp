@@ -5,19 +5,25 @@
 
 namespace retort {
 
+Ctx context_of(const Role& role, const Pass& pass, Grad grad, const Tensor& samples) {
+  const bool train = grad == Grad::Train;
+  Ctx ctx;
+  ctx.training = pass.training && train;
+  ctx.leaves = train ? pass.leaves : nullptr;
+  ctx.stats = train ? pass.stats : nullptr;
+  ctx.compute = role.compute;
+  ctx.rng = pass.rng;
+  ctx.step = pass.step;
+  ctx.samples = samples;
+  return ctx;
+}
+
 namespace {
 class ModelNet final : public Net {
  public:
   explicit ModelNet(const Role& role) : role_(role) {}
   Reply eval(const Query& query, const Want& want, Grad grad, Pass& pass) const override {
-    Ctx ctx;
-    ctx.training = pass.training && grad == Grad::Train;
-    ctx.leaves = grad == Grad::Train ? pass.leaves : nullptr;
-    ctx.stats = grad == Grad::Train ? pass.stats : nullptr;
-    ctx.compute = role_.compute;
-    ctx.rng = pass.rng;
-    ctx.step = pass.step;
-    ctx.samples = query.samples;
+    Ctx ctx = context_of(role_, pass, grad, query.samples);
     ctx.wanted = want.taps;
     ctx.stop_after_taps = !want.out;
     Reply reply;
@@ -55,7 +61,7 @@ std::unique_ptr<Net> table_net(Tensor table) { return std::make_unique<TableNet>
 
 void visit_role(Role& role, Visitor& v) {
   if (role.model) role.model->visit(v);
-  for (auto& [name, head] : role.heads) v("heads." + name, *head);
+  for (auto& [name, head] : role.heads) v("heads." + name, *head.module);
 }
 
 namespace {

@@ -9,6 +9,8 @@
 
 namespace retort {
 
+using TensorMap = std::map<std::string, Tensor, std::less<>>;
+
 /// How a net is called: weights and input live, input live through fixed weights, or neither. There is no fourth.
 enum class Grad : std::uint8_t { Train, InputLive, None };
 
@@ -23,7 +25,7 @@ struct Want {
 };
 struct Reply {
   Tensor out;
-  std::vector<Tensor> taps;  ///< parallel to Want::taps
+  Tensors taps;  ///< parallel to Want::taps
 };
 
 /// What one update tells every net it calls.
@@ -41,16 +43,28 @@ struct Net {
   virtual Reply eval(const Query& query, const Want& want, Grad grad, Pass& pass) const = 0;
 };
 
+/// A module over taps of one role (`heads: {hint: conv_reg(...)}`): tensors in, tensors out; trained with its role.
+struct HeadModule : Module {
+  virtual Tensors forward(const Tensors& in, Ctx& ctx) const = 0;
+  virtual std::unique_ptr<HeadModule> clone() const = 0;
+};
+struct Head {
+  std::vector<TapId> inputs;  ///< an empty path is the role's output
+  std::unique_ptr<HeadModule> module;
+};
+
 /// Who takes part in a job under one name: a model with its heads, or a table of answers.
 struct Role {
   std::string name;
-  std::unique_ptr<Model> model;                         ///< null when the answers come from a table
-  std::map<std::string, std::unique_ptr<Model>> heads;  ///< trained with the role that owns them
-  std::map<std::string, TapId> head_input;              ///< which tap each head reads
+  std::unique_ptr<Model> model;       ///< null when the answers come from a table or a closed form
+  std::map<std::string, Head> heads;  ///< trained with the role that owns them
   std::unique_ptr<Net> net;
   DType compute = DType::f32;
 };
 using Roles = std::map<std::string, Role>;
+
+/// The context in which a module of `role` answers: parameters are leaves and statistics are kept only for Grad::Train.
+Ctx context_of(const Role& role, const Pass& pass, Grad grad, const Tensor& samples);
 
 /// A net that runs a model (the role's own) in the role's compute dtype.
 std::unique_ptr<Net> model_net(const Role& role);

@@ -3,32 +3,47 @@
 #include <set>
 
 #include "distill/objectives/term.h"
+#include "distill/train/store.h"
 
 namespace retort {
 
-/// Wishes are collected first, so that one forward of a role serves every term that reads it. The roles that are
-/// trained answer under the tape of `pass`, the others without one.
+/// Wishes are collected first, so that one forward of a role at one state serves every term that reads it. The roles
+/// that are trained answer under the tape of `pass`, the others without one.
 class Answers {
  public:
-  Answers(const Roles& roles, const Batch& batch, const std::set<std::string>& trained, Pass& pass)
-      : roles_(roles), batch_(batch), trained_(trained), pass_(pass) {}
+  Answers(const Roles& roles, const Stores& stores, const Batch& batch, const std::set<std::string>& trained,
+          Pass& pass)
+      : roles_(roles), stores_(stores), batch_(batch), trained_(trained), pass_(pass) {}
 
   /// What a term reads.
   void wish(const Term& term);
-  /// Its signals, in the order of Signals; the target is a constant.
+  /// Its signals, in the order of its reads; those that are not live are constants.
   Signals signals(const Term& term);
+  /// One read at the batch itself, wished for before; constant.
+  void wish(const Read& r) { wish(r, nullptr); }
+  Tensors read(const Read& r);
 
  private:
-  void wish(const Read& r);
-  Tensor get(const Read& r);
-  Tensor head(const Role& role, const std::string& name, const Tensor& tap, Grad grad) const;
+  /// A role at a state of a term; states other than "x" are each term's own.
+  struct Place {
+    std::string role;
+    const Term* term;
+    std::string state;
+    auto operator<=>(const Place&) const = default;
+  };
+  static Place place(const Read& r, const Term* term) { return {r.role, r.at == "x" ? nullptr : term, r.at}; }
+  void wish(const Read& r, const Term* term);
+  Tensors get(const Read& r, const Term* term);
+  const Tensor& state(const Place& place);
 
   const Roles& roles_;
+  const Stores& stores_;
   const Batch& batch_;
   const std::set<std::string>& trained_;
   Pass& pass_;
-  std::map<std::string, Want> wishes_;
-  std::map<std::string, Reply> replies_;
+  std::map<Place, Want> wishes_;
+  std::map<Place, Reply> replies_;
+  std::map<const Term*, TensorMap> states_;
 };
 
 /// The micro-batches of a source as one batch: what a batch-coupled term sees.

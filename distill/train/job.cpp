@@ -4,7 +4,7 @@
 
 #include "autograd/ops/arithmetic.h"
 #include "distill/objectives/match.h"
-#include "distill/train/models.h"
+#include "distill/train/roles.h"
 #include "distill/train/state.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
@@ -39,6 +39,13 @@ fs::path beside(const fs::path& job, const std::string& name) {
   return job.parent_path() / name;
 }
 
+/// Rows of a table that is read by the ids of a set: the largest id and one.
+std::int64_t rows_by_id(const Dataset& set) {
+  std::int64_t rows = 0;
+  for (std::int64_t i = 0; i < set.size(); ++i) rows = std::max(rows, set.id(i) + 1);
+  return rows;
+}
+
 class Builder {
  public:
   Builder(Config& config, const fs::path& file, Device device, Job& job)
@@ -49,6 +56,8 @@ class Builder {
     read_data();
     read_models();
     read_sources();
+    read_stores();
+    read_numbers();
     read_terms();
     read_phases();
     read_eval();
@@ -60,6 +69,7 @@ class Builder {
   void read_head() {
     job_.name = config_.get("job.name", file_.stem().string());
     job_.title = config_.get("job.title", job_.name);
+    if (config_.has("job.task")) config_.get<std::string>("job.task");
     job_.folder = fs::path(config_.get("job.output_dir", "runs")) / job_.name;
     setup().seed = config_.get("job.seed", std::uint64_t{1});
     if (config_.has("job.seeds")) job_.seeds = config_.get<std::vector<std::uint64_t>>("job.seeds");
@@ -93,11 +103,11 @@ class Builder {
     for (const char* text : {"row", "title", "formula", "source", "notes", "family"})
       if (method.has(text)) method.get<std::string>(text);
     if (method.has("checks")) skip(method.child("checks"));
-    for (Config& role : method.child("roles").items()) read_role(role);
-    for (Config& role : method.child("roles").items()) read_heads(role);
-    for (Config& role : method.child("roles").items()) read_average(role);
-    for (auto& [name, role] : setup().roles)
-      if (!role.net) role.net = model_net(role);
+    cached_ = build_roles(config_, role_settings(), setup());
+  }
+
+  RoleSettings role_settings() const {
+    return {[this](const std::string& name) { return beside(file_, name); }, sizes(), dtype_, device_};
   }
 
   /// `checks` of a preset are read by the test program, not by runs.
@@ -107,107 +117,6 @@ class Builder {
       return;
     }
     for (Config& c : node.items()) skip(c);
-  }
-
-  void read_role(Config& node) {
-    Role& role = setup().roles[node.key()];
-    role.name = node.key();
-    Config& model = config_.child("models").child(node.get<std::string>("net"));
-    const std::string mode = model.get_choice("mode", {"online", "cached"}, "online");
-    const std::string compute = model.get_choice("compute", {"f32", "bf16", "f16"}, "f32");
-    role.compute = dtype_ == DType::f64 ? DType::f64 : dtype_from_name(compute);
-    if (model.has("init_from")) {
-      const fs::path file = beside(file_, model.get<std::string>("init_from"));
-      model.set("init_from", fs::absolute(file).string());  // a resolved job is read from another folder
-      const auto [arch, prefix] = saved_arch(file, model);
-      role.model = build_model(parse_call(arch, file.string()), sizes());
-      load_role(file, role, prefix);
-    } else {
-      role.model = build_model(parse_call(model.child("arch")), sizes());
-      initialize(*role.model, Rng(setup().seed));
-    }
-    if (mode == "cached") cached_.push_back(role.name);
-    finish(*role.model, role.compute);
-  }
-
-  /// The architecture in a checkpoint and the prefix of its tensors. A file of several roles needs `role:` in the
-  /// model.
-  static std::pair<std::string, std::string> saved_arch(const fs::path& file, Config& model) {
-    const CheckpointReader reader(file);
-    std::map<std::string, std::string> roles;
-    for (const auto& [name, value] : reader.attributes())
-      if (name.starts_with("arch.") && std::holds_alternative<std::string>(value))
-        roles.emplace(name.substr(5), std::get<std::string>(value));
-    if (roles.empty())
-      throw IoError("{}: names no architecture; hint: init_from takes a model.h5 written by Retort", file.string());
-    const std::string only = roles.size() == 1 ? roles.begin()->first : "";
-    const std::string role = only.empty() ? model.get<std::string>("role") : model.get<std::string>("role", only);
-    return {lookup(roles, Call{role, {}, file.string()}, "role"), role + "/"};
-  }
-
-  /// Masters in the job's dtype, 16-bit shadows where the role computes in 16 bits, on the job's device.
-  void finish(Model& model, DType compute) {
-    if (dtype_ == DType::f64) convert(model, DType::f64);
-    if (size_of(compute) == 2)
-      for (const auto& p : parameters_of(model))
-        if (!p.parameter->master_only) p.parameter->shadow = cast(p.parameter->value, compute);
-    if (device_.kind != DeviceKind::cpu) move_to(model, device_);
-  }
-
-  /// Shapes of a role's tap, without the batch axis: one forward on shapes alone.
-  Shape tap_shape(const Role& role, const TapId& tap) {
-    const auto copy = role.model->clone();
-    move_to(*copy, kMeta);
-    Ctx ctx;
-    ctx.wanted = {tap};
-    const ModelSizes s = sizes();
-    copy->forward(Tensor::empty({1, s.channels, s.height, s.width}, dtype_, kMeta), ctx);
-    if (ctx.tapped.empty() || !ctx.tapped[0].defined())
-      throw ConfigError("role {}: its model {} has no tap {}.{}", role.name, role.model->arch(), tap.path, tap.port);
-    Shape shape = ctx.tapped[0].shape();
-    shape.erase(0);
-    return shape;
-  }
-
-  static TapId tap_of(const Call& call) {
-    const auto at = call.name.find(':');
-    return at == std::string::npos ? TapId{call.name} : TapId{call.name.substr(0, at), call.name.substr(at + 1)};
-  }
-
-  /// heads: {NAME: conv_reg(TAP like=ROLE.TAP)}; a tap is a module path, with :port when that is not `out`.
-  void read_heads(Config& node) {
-    if (!node.has("heads")) return;
-    Role& role = setup().roles.at(node.key());
-    for (Config& h : node.child("heads").items()) {
-      const Call call = parse_call(h);
-      CallArgs args(call);
-      const TapId from = tap_of(args.call("tap"));
-      const Call like = args.call("like");
-      args.done();
-      const auto dot = like.name.find('.');
-      const Role& other = lookup(setup().roles, Call{like.name.substr(0, dot), {}, h.where()}, "role");
-      if (dot == std::string::npos) h.fail("like= names a role's tap: ROLE.TAP");
-      const TapId to = tap_of(Call{like.name.substr(dot + 1), {}, h.where()});
-      auto head = build_head(Call{call.name, {}, call.where}, tap_shape(role, from), tap_shape(other, to));
-      name_modules(*head, "heads." + h.key());
-      initialize(*head, Rng(setup().seed));
-      finish(*head, role.compute);
-      role.head_input[h.key()] = from;
-      role.heads[h.key()] = std::move(head);
-    }
-  }
-
-  /// ema: {...}: another role, "R.ema", whose model follows this one's. Its heads are not averaged.
-  void read_average(Config& node) {
-    if (!node.has("ema")) return;
-    const Role& role = setup().roles.at(node.key());
-    const std::string name = role.name + ".ema";
-    if (setup().roles.contains(name)) node.child("ema").fail(fmt::format("there is a role {} already", name));
-    setup().averages[name] = parse_average(node.child("ema"), role.name);
-    Role& average = setup().roles[name];
-    average.name = name;
-    average.model = role.model->clone();
-    average.compute = role.compute;
   }
 
   void read_sources() {
@@ -232,48 +141,97 @@ class Builder {
     }
   }
 
+  void read_stores() {
+    Config& method = config_.child("method");
+    if (!method.has("stores")) return;
+    for (Config& c : method.child("stores").items()) {
+      c.get_choice("kind", {"index"});
+      const std::string source = c.get<std::string>("source");
+      const Source& s = lookup(setup().sources, Call{source, {}, c.child("source").where()}, "source");
+      Config& like = c.child("like");
+      const std::string text = like.as<std::string>();
+      const auto dot = text.find('.');
+      Read read;
+      const Role& role = lookup(setup().roles, Call{text.substr(0, dot), {}, like.where()}, "role");
+      if (dot != std::string::npos) {
+        read.from = Read::From::head;
+        read.head = text.substr(dot + 1);
+        lookup(role.heads, Call{read.head, {}, like.where()}, "head");
+      }
+      const Shape row = shape_of(role, read, role_settings());
+      setup().stores[c.key()] = make_store(c, rows_by_id(*s.set), row, setup().seed, dtype_, device_);
+      store_source_[c.key()] = source;
+    }
+  }
+
+  void read_numbers() {
+    Config& method = config_.child("method");
+    if (!method.has("numbers")) return;
+    for (Config& n : method.child("numbers").items()) {
+      if (n.is_scalar() || !n.has("control")) {
+        numbers_[n.key()] = Number::parse(n);
+        continue;
+      }
+      const auto controller = make_controller(parse_call(n.child("control")));
+      setup().controllers[n.key()] = controller;
+      numbers_[n.key()] = Number([controller] { return controller->number(); });
+    }
+  }
+
   void read_terms() {
     for (Config& t : config_.child("method").child("terms").items()) {
       t.get_choice("kind", {"match"});
       Config& from = t.child("from");
       const std::string source = from.as<std::string>();
       lookup(setup().sources, Call{source, {}, from.where()}, "source");
-      MatchSpec spec = parse_match(t.key(), t);
-      for (const Read* r : {&spec.pred, spec.target ? &*spec.target : nullptr}) {
-        if (!r) continue;
-        const Role& role = lookup(setup().roles, Call{r->role, {}, t.where()}, "role");
-        if (r->from == Read::From::head) lookup(role.heads, Call{r->head, {}, t.where()}, "head");
-      }
-      if (spec.target && std::find(cached_.begin(), cached_.end(), spec.target->role) != cached_.end())
-        job_.tables.push_back({spec.target->role, source});
-      setup().terms[t.key()] = make_match(std::move(spec));
+      auto term = make_match(parse_match(t.key(), t, numbers_));
+      for (const Read& r : term->reads()) check_read(r, *term, source, t);
+      setup().terms[t.key()] = std::move(term);
       setup().term_source[t.key()] = source;
     }
+  }
+
+  void check_read(const Read& r, const Term& term, const std::string& source, Config& at) {
+    if (r.from == Read::From::store) {
+      lookup(setup().stores, Call{r.role, {}, at.where()}, "store");
+      if (store_source_.at(r.role) != source)
+        at.fail(fmt::format("store {} is indexed by source {}", r.role, store_source_.at(r.role)));
+      return;
+    }
+    const Role& role = lookup(setup().roles, Call{r.role, {}, at.where()}, "role");
+    if (r.from == Read::From::head) lookup(role.heads, Call{r.head, {}, at.where()}, "head");
+    std::map<std::string, int> known{{"x", 0}};
+    for (const State& s : term.states()) known[s.name] = 0;
+    lookup(known, Call{r.at, {}, at.where()}, "point");
+    if (std::find(cached_.begin(), cached_.end(), r.role) == cached_.end()) return;
+    if (r.at != "x")
+      at.fail(fmt::format("role {} answers from a table (mode: cached), so it is read at x only", r.role));
+    job_.tables.push_back({r.role, source});
   }
 
   void read_phases() {
     Config& method = config_.child("method");
     PlanContext context;
     for (const auto& [name, role] : setup().roles)
-      if (!setup().averages.contains(name)) context.roles.insert(name);
+      if (!setup().followers.contains(name)) context.roles.insert(name);
     for (const auto& [name, term] : setup().terms) {
       context.terms.insert(name);
-      if (!term->target()) context.label_terms.insert(name);
+      if (term->uses_labels()) context.label_terms.insert(name);
     }
-    if (method.has("numbers"))
-      for (Config& n : method.child("numbers").items()) context.numbers[n.key()] = Number::parse(n);
+    context.numbers = numbers_;
     context.term_source = setup().term_source;
+    context.store_source = store_source_;
     context.steps_per_epoch = [this](const std::string& s) { return setup().sources.at(s).loader->steps_per_epoch(); };
     context.job_optim = &config_.child("optim");
     context.job_steps = &config_.child("run");
     setup().phases = parse_phases(method.child("phases"), context);
     const auto trained = trained_roles(setup());
-    for (const std::string& name : trained)
+    for (const std::string& name : changing_roles(setup()))
       if (std::find(cached_.begin(), cached_.end(), name) != cached_.end())
-        method.fail(fmt::format("role {} is trained, so its answers cannot be cached", name));
-    for (const auto& [name, spec] : setup().averages)
+        method.fail(fmt::format("role {} changes during the run, so its answers cannot be cached", name));
+    for (const auto& [name, spec] : setup().followers)
       if (std::find(trained.begin(), trained.end(), spec.of) == trained.end())
-        method.fail(fmt::format("role {} has an ema, but no update trains it", spec.of));
+        method.fail(fmt::format("role {} follows {}, but no update trains that", name, spec.of));
   }
 
   void read_eval() {
@@ -315,6 +273,8 @@ class Builder {
   DType dtype_ = DType::f32;
   std::map<std::string, std::shared_ptr<const Dataset>> sets_;
   std::vector<std::string> cached_;
+  std::map<std::string, std::string> store_source_;
+  NumberMap numbers_;
 };
 }  // namespace
 
@@ -322,8 +282,8 @@ fs::path find_job(const std::string& name_or_path) {
   if (fs::is_regular_file(name_or_path)) return name_or_path;
   const fs::path known = jobs_folder() / (name_or_path + ".yaml");
   if (fs::is_regular_file(known)) return known;
-  throw ConfigError("job: there is no file and no built-in job named '{}'; built-in jobs in {}: {}", name_or_path,
-                    jobs_folder().string(), fmt::join(names_in(jobs_folder()), " "));
+  throw ConfigError("job: there is no file, no built-in job and no method named '{}'; built-in jobs in {}: {}",
+                    name_or_path, jobs_folder().string(), fmt::join(names_in(jobs_folder()), " "));
 }
 
 Config read_job(const fs::path& file, const std::vector<std::string>& overrides) {
@@ -337,6 +297,25 @@ Config read_job(const fs::path& file, const std::vector<std::string>& overrides)
     return Config::parse(lookup(method_presets(), call, "method"), "methods/" + name + ".yaml");
   });
   return config;
+}
+
+OpenedJob open_job(const std::string& name, const std::vector<std::string>& overrides) {
+  const bool is_job = fs::is_regular_file(name) || fs::is_regular_file(jobs_folder() / (name + ".yaml"));
+  if (is_job || !method_presets().contains(name)) {
+    const fs::path file = find_job(name);
+    return {file, read_job(file, overrides)};
+  }
+  constexpr std::string_view kTask = "job.task=";
+  std::string task;
+  for (const std::string& o : overrides)
+    if (o.starts_with(kTask)) task = o.substr(kTask.size());
+  const fs::path folder = jobs_folder() / "tasks", file = folder / (task + ".yaml");
+  if (!fs::is_regular_file(file))
+    throw ConfigError("job: {} is a method; run it on a task, job.task=NAME of {}, or in a job file with method: {}",
+                      name, fmt::join(names_in(folder), ", "), name);
+  std::vector<std::string> all{"method={extends: " + name + "}", "job.name=" + name + "-" + task};
+  all.insert(all.end(), overrides.begin(), overrides.end());
+  return {file, read_job(file, all)};
 }
 
 Job build_job(Config config, const fs::path& file, Device device, std::optional<std::uint64_t> seed) {
@@ -355,8 +334,7 @@ Job build_job(Config config, const fs::path& file, Device device, std::optional<
 namespace {
 /// Answers of `role` to every image of the set, by data id: [largest id + 1, classes].
 Tensor compute_table(const Role& role, const EvalData& data, Device device) {
-  std::int64_t rows = 0;
-  for (std::int64_t i = 0; i < data.set->size(); ++i) rows = std::max(rows, data.set->id(i) + 1);
+  const std::int64_t rows = rows_by_id(*data.set);
   SequentialBatches batches(data.set, data.batch, data.dtype);
   const bool meta = device.kind == DeviceKind::meta;
   Pass pass;

@@ -47,6 +47,13 @@ struct Job {
 std::filesystem::path find_job(const std::string& name_or_path);
 /// The job file with `extends` and overrides applied, method preset merged in; nothing is built.
 Config read_job(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+/// What the command line calls a job: a file, a built-in job, or a method, which then runs on the built-in task that
+/// the override `job.task=TASK` names. Throws ConfigError naming what there is.
+struct OpenedJob {
+  std::filesystem::path file;
+  Config config;
+};
+OpenedJob open_job(const std::string& name, const std::vector<std::string>& overrides);
 /// Builds the job on `device` (cpu, or meta for planning). Every key must have been read by the end: throws ConfigError
 /// naming the unknown ones. `seed` replaces job.seed when given.
 Job build_job(Config config, const std::filesystem::path& file, Device device, std::optional<std::uint64_t> seed = {});

@@ -41,10 +41,19 @@ struct Given {
   Tensor labels;
   Clock clock;
 
-  const Tensor& signal(const Read& r, const std::string& where) const {
-    std::string name = r.role;
-    if (r.from == Read::From::head) name += "." + r.head;
-    if (r.from == Read::From::tap) name += "." + r.tap.path + (r.tap.port == "out" ? "" : ":" + r.tap.port);
+  Tensors signal(const Read& r, const std::string& where) const {
+    if (r.from != Read::From::taps || r.taps.size() < 2) return {one(r.str(), where)};
+    Tensors list;
+    for (const TapId& tap : r.taps) {
+      Read single = r;
+      single.taps = {tap};
+      list.push_back(one(single.str(), where));
+    }
+    return list;
+  }
+
+ private:
+  const Tensor& one(const std::string& name, const std::string& where) const {
     return lookup(signals, Call{name, {}, where}, "signal");
   }
 };
@@ -72,7 +81,7 @@ struct Values {
 
 /// The first update of the method on the given signals.
 Values evaluate_update(Config method, const Given& given) {
-  std::map<std::string, Number> numbers;
+  NumberMap numbers;
   if (method.has("numbers"))
     for (Config& n : method.child("numbers").items()) numbers[n.key()] = Number::parse(n);
   Config& update = method.child("phases").items().front().get().child("update").items().front();
@@ -80,13 +89,13 @@ Values evaluate_update(Config method, const Given& given) {
   for (Config& weight : update.child("terms").items()) {
     Config& node = method.child("terms." + weight.key());
     node.get_choice("kind", {"match"});
-    const auto term = make_match(parse_match(weight.key(), node));
-    Signals signals{given.signal(term->pred(), node.where()), {}};
-    if (term->target()) signals.target = given.signal(*term->target(), node.where());
+    const auto term = make_match(parse_match(weight.key(), node, numbers));
+    Signals signals;
+    for (const Read& r : term->reads()) signals.push_back(given.signal(r, node.where()));
     Batch batch;
-    batch.x = signals.pred;
+    batch.x = signals.at(0).at(0);
     batch.y = given.labels;
-    const double value = term->eval(batch, signals).total.item() / term->units(batch);
+    const double value = term->eval(batch, signals, given.clock).total.item() / term->units(batch);
     values.terms[weight.key()] = value;
     values.total += Weight::parse(weight, numbers).at(given.clock) * value;
   }

@@ -4,7 +4,6 @@
 
 #include "distill/train/model_builders.h"
 #include "nn/models/mlp.h"
-#include "nn/models/regressor.h"
 
 namespace retort {
 
@@ -60,21 +59,6 @@ std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes) {
   CallArgs args(call);
   auto model = lookup(builders(), call, "architecture")(args, sizes);
   args.done();
-  name_modules(*model);
-  return model;
-}
-
-std::unique_ptr<Model> build_head(const Call& call, const Shape& from, const Shape& to) {
-  using HeadBuilder = std::unique_ptr<Model> (*)(const Shape&, const Shape&);
-  static const std::map<std::string, HeadBuilder, std::less<>> table{
-      {"conv_reg",
-       [](const Shape& a, const Shape& b) -> std::unique_ptr<Model> { return std::make_unique<ConvRegressor>(a, b); }},
-      {"linear", [](const Shape& a, const Shape& b) -> std::unique_ptr<Model> {
-         if (a.rank() != 1 || b.rank() != 1)
-           throw ShapeError("linear head: expected two vectors; got {} and {}", a.str(), b.str());
-         return std::make_unique<LinearHead>(a[0], b[0]);
-       }}};
-  auto model = lookup(table, call, "head")(from, to);
   name_modules(*model);
   return model;
 }

@@ -22,8 +22,4 @@ std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes);
 /// edm(net=unet(..) sigma_data=0.5), which wraps one.
 std::unique_ptr<Denoiser> build_denoiser(const Call& call, const ModelSizes& sizes);
 
-/// A head over a tap whose value has shape `from` and must become shape `to` (both without the batch axis):
-/// conv_reg (FitNet's regressor: a convolution that fits the sizes, then norm and ReLU), linear.
-std::unique_ptr<Model> build_head(const Call& call, const Shape& from, const Shape& to);
-
 }  // namespace retort

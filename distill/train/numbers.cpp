@@ -3,13 +3,16 @@
 #include <cmath>
 #include <numbers>
 
-#include "distill/train/call.h"
-
 namespace retort {
 
 Number Number::parse(Config& node) {
   if (node.is_scalar()) return Number(node.as<double>());
   Number n;
+  if (node.has("for")) {
+    node.get<std::string>("for");
+    n.loop_ = true;
+    return n;
+  }
   const std::string by = node.get_choice("by", {"step", "epoch", "fraction"}, "step");
   n.by_ = by == "step" ? By::step : by == "epoch" ? By::epoch : By::fraction;
   const std::string shape = node.get_choice("shape", {"linear", "cosine", "sqrt"}, "linear");
@@ -26,6 +29,8 @@ Number Number::parse(Config& node) {
 }
 
 double Number::at(const Clock& clock) const {
+  if (source_) return source_();
+  if (loop_) return clock.loop;
   const double x = by_ == By::step ? static_cast<double>(clock.step)
                    : by_ == By::epoch
                        ? clock.epoch
@@ -43,19 +48,17 @@ double Number::at(const Clock& clock) const {
   return points_.back().second;
 }
 
-Weight Weight::parse(Config& node, const std::map<std::string, Number>& numbers) {
+Weight Weight::of(const Call& call, const NumberMap& numbers) {
   Weight w;
-  const auto factor = [&](Config& c) {
-    const Call call = parse_call(c);
-    if (const auto literal = call.number())
-      w.factors_.emplace_back(*literal);
-    else
-      w.factors_.push_back(lookup(numbers, call, "number"));
-  };
-  if (node.is_list())
-    for (Config& c : node.items()) factor(c);
-  else
-    factor(node);
+  const auto literal = call.number();
+  w.factors_.push_back(literal ? Number(*literal) : lookup(numbers, call, "number"));
+  return w;
+}
+
+Weight Weight::parse(Config& node, const NumberMap& numbers) {
+  if (!node.is_list()) return of(parse_call(node), numbers);
+  Weight w;
+  for (Config& c : node.items()) w.factors_.push_back(of(parse_call(c), numbers).factors_[0]);
   return w;
 }
 

@@ -1,10 +1,11 @@
 // distill/train/numbers.h -- scheduled numbers of a preset: constants and ramps, pure functions of the step.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "distill/train/config.h"
+#include "distill/train/call.h"
 
 namespace retort {
 
@@ -13,14 +14,18 @@ struct Clock {
   std::int64_t step = 0;   ///< optimiser steps done in this phase
   std::int64_t steps = 1;  ///< of the phase in all
   double epoch = 0;        ///< of the phase's first source
+  double loop = 0;         ///< the value of the phase's `for` in this pass
 };
 
 /// A constant, or piecewise interpolation through (position, value) points; beyond the ends the end values hold.
 class Number {
  public:
   Number() = default;
+  /// A number that something else decides, read each time it is asked for.
+  explicit Number(std::function<double()> source) : source_(std::move(source)) {}
   explicit Number(double constant) : points_{{0, constant}} {}
-  /// `{ramp: [[k, v], ...], by: step|epoch|fraction, shape: linear|cosine|sqrt}`, or a plain number.
+  /// `{ramp: [[k, v], ...], by: step|epoch|fraction, shape: linear|cosine|sqrt}`, `{for: k}` (the value of the phase's
+  /// `for`), or a plain number.
   static Number parse(Config& node);
   double at(const Clock& clock) const;
 
@@ -28,13 +33,20 @@ class Number {
   enum class By { step, epoch, fraction } by_ = By::step;
   enum class Form { linear, cosine, sqrt } form_ = Form::linear;
   std::vector<std::pair<double, double>> points_{{0, 0}};
+  std::function<double()> source_;
+  bool loop_ = false;
 };
+using NumberMap = std::map<std::string, Number, std::less<>>;
 
 /// A product of literals and named numbers: `1`, `warm`, `[2, warm]`.
 class Weight {
  public:
   /// Names are looked up in `numbers`; an unknown one is a ConfigError naming the nearest.
-  static Weight parse(Config& node, const std::map<std::string, Number>& numbers);
+  static Weight parse(Config& node, const NumberMap& numbers);
+  /// One factor: a literal, or a name.
+  static Weight of(const Call& call, const NumberMap& numbers);
+  Weight() = default;  ///< 1
+  explicit Weight(double constant) : factors_{Number(constant)} {}
   double at(const Clock& clock) const;
 
  private:

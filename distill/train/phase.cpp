@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "distill/objectives/match.h"
 #include "distill/train/call.h"
 #include "nn/optim/adafactor.h"
 #include "nn/optim/adam.h"
@@ -170,6 +171,49 @@ void group_terms(UpdateSpec& u, Config& c, const PlanContext& context) {
     c.child("aggregate").fail("split_momentum needs a term that compares with labels and one that does not");
 }
 
+void parse_puts(UpdateSpec& u, Config& puts, const PlanContext& context) {
+  for (Config& c : puts.items()) {
+    const std::string& source = lookup(context.store_source, Call{c.key(), {}, c.where()}, "store");
+    PutSpec put{c.key(), source, parse_read(c)};
+    require_known(context.roles, put.read.role, c, "role");
+    if (put.read.at != "x") c.fail("a store takes what is read at the batch itself");
+    u.puts.push_back(std::move(put));
+  }
+}
+
+Between parse_between(Config& c, const PlanContext& context) {
+  const Call call = parse_call(c);
+  CallArgs args(call);
+  Between b{};
+  if (call.name == "copy") {
+    b.kind = Between::Kind::copy;
+    b.from = args.word("from");
+    require_known(context.roles, b.from, c, "role");
+    b.role = args.word("to");
+  } else if (call.name == "fresh") {
+    b.kind = Between::Kind::fresh;
+    b.role = args.word("role");
+  } else {
+    fail_lookup(call, "action", {"copy", "fresh"});
+  }
+  require_known(context.roles, b.role, c, "role");
+  args.done();
+  return b;
+}
+
+/// The values that `for` goes through; one, 0, without it.
+std::vector<double> parse_loop(Config& phase) {
+  if (!phase.has("for")) return {0};
+  const auto items = phase.child("for").items();
+  if (items.size() != 1) phase.child("for").fail("expected one name with its values: {k: [8, 4, 2, 1]} or {k: 3}");
+  Config& values = items[0];
+  if (values.is_list()) return values.as<std::vector<double>>();
+  std::vector<double> counted;
+  for (std::int64_t i = 1; i <= phase.child("for").get_int(values.key(), {.min = 1, .max = 100000}); ++i)
+    counted.push_back(static_cast<double>(i));
+  return counted;
+}
+
 UpdateSpec parse_update(Config& c, PlanContext& context) {
   UpdateSpec u;
   u.train = c.get<std::vector<std::string>>("train");
@@ -181,14 +225,16 @@ UpdateSpec parse_update(Config& c, PlanContext& context) {
   if (u.train.empty() || u.terms.empty()) c.fail("an update needs roles in `train` and at least one term");
   u.every = c.get_int("every", 1, {.min = 1});
   u.clip = c.get_real("clip", 0.0, {.min = 0});
+  if (c.has("put")) parse_puts(u, c.child("put"), context);
   if (c.has("aggregate")) u.aggregate = parse_aggregate(c.child("aggregate"));
   group_terms(u, c, context);
   Config& optim = c.child("optim");
   if (optim.is_scalar()) {
     if (optim.as<std::string>() != "job") optim.fail("expected an optimiser, or `job`");
-    if (!context.job_optim->has(u.train[0]))
-      optim.fail(fmt::format("the method leaves it to the job; set optim.{}", u.train[0]));
-    u.optim = parse_optim(context.job_optim->child(u.train[0]), u.aggregate.delta);
+    const std::string name = context.job_optim->has(u.train[0]) ? u.train[0] : "default";
+    if (!context.job_optim->has(name))
+      optim.fail(fmt::format("the method leaves it to the job; set optim.{} (or optim.default)", u.train[0]));
+    u.optim = parse_optim(context.job_optim->child(name), u.aggregate.delta);
   } else {
     u.optim = parse_optim(optim, u.aggregate.delta);
   }
@@ -224,12 +270,19 @@ AggregateSpec parse_aggregate(Config& node) {
 std::vector<PhaseSpec> parse_phases(Config& phases, PlanContext& context) {
   std::vector<PhaseSpec> plan;
   for (Config& c : phases.items()) {
-    PhaseSpec p;
-    p.name = c.get<std::string>("name");
-    for (Config& u : c.child("update").items()) p.updates.push_back(parse_update(u, context));
-    if (p.updates.empty()) c.fail("a phase needs at least one update");
-    p.steps = parse_steps(c, context, context.term_source.at(p.updates[0].terms[0].first));
-    plan.push_back(std::move(p));
+    const std::string name = c.get<std::string>("name");
+    const std::vector<double> loop = parse_loop(c);
+    for (std::size_t pass = 0; pass < loop.size(); ++pass) {
+      PhaseSpec p;
+      p.name = loop.size() == 1 ? name : fmt::format("{} {}/{}", name, pass + 1, loop.size());
+      p.loop = loop[pass];
+      for (Config& u : c.child("update").items()) p.updates.push_back(parse_update(u, context));
+      if (p.updates.empty()) c.fail("a phase needs at least one update");
+      p.steps = parse_steps(c, context, context.term_source.at(p.updates[0].terms[0].first));
+      if (c.has("between"))
+        for (Config& b : c.child("between").items()) p.between.push_back(parse_between(b, context));
+      plan.push_back(std::move(p));
+    }
   }
   if (plan.empty()) phases.fail("a method needs at least one phase");
   return plan;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 
+#include "distill/objectives/term.h"
 #include "distill/train/numbers.h"
 #include "nn/optim/aggregate.h"
 #include "nn/optim/optimizer.h"
@@ -30,6 +31,12 @@ struct AggregateSpec {
 /// split_momentum(delta)). Throws ConfigError naming the nearest.
 AggregateSpec parse_aggregate(Config& node);
 
+/// `put: {STORE: READ}`: what an update writes to a store at the rows of its source's batch.
+struct PutSpec {
+  std::string store, source;
+  Read read;
+};
+
 struct UpdateSpec {
   std::vector<std::string> train;                     ///< roles that move
   std::vector<std::pair<std::string, Weight>> terms;  ///< term name and weight
@@ -37,27 +44,39 @@ struct UpdateSpec {
   AggregateSpec aggregate;
   std::int64_t every = 1;  ///< runs at steps that are multiples of it
   OptimSpec optim;
+  std::vector<PutSpec> puts;
   double clip = 0;  ///< largest gradient norm of the update; 0: none
+};
+
+/// `between: [copy(student teacher), fresh(student)]`: done once when a phase has ended.
+struct Between {
+  enum class Kind { copy, fresh } kind;
+  std::string role;  ///< whose weights change
+  std::string from;  ///< of a copy
 };
 
 struct PhaseSpec {
   std::string name;
   std::int64_t steps = 0;
+  double loop = 0;                  ///< the value of `for` in this pass
   std::vector<UpdateSpec> updates;  ///< in order of execution
+  std::vector<Between> between;     ///< in order, after the last step
 };
 
 /// What a phase plan may refer to.
 struct PlanContext {
   std::set<std::string> roles, terms;
-  std::set<std::string> label_terms;  ///< those that compare with labels: the task of split momentum
-  std::map<std::string, Number> numbers;
+  std::map<std::string, std::string> store_source;  ///< the source whose ids index a store
+  std::set<std::string> label_terms;                ///< those that compare with labels: the task of split momentum
+  NumberMap numbers;
   std::map<std::string, std::string> term_source;
   std::function<std::int64_t(const std::string& source)> steps_per_epoch;
   Config* job_optim = nullptr;  ///< `optim` of the job: a map from role to optimiser, for `optim: job`
   Config* job_steps = nullptr;  ///< `run` of the job, for `steps: job`
 };
 
-/// Parses `phases`. `steps` is a count, "N epochs" of the first term's source, or `job`. Throws ConfigError.
+/// Parses `phases`; one with `for: {k: [8, 4, 2]}` or `for: {k: 3}` (1, 2, 3) becomes a phase for each value. `steps`
+/// is a count, "N epochs" of the first term's source, or `job`. Throws ConfigError.
 std::vector<PhaseSpec> parse_phases(Config& phases, PlanContext& context);
 
 }  // namespace retort

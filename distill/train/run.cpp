@@ -115,8 +115,8 @@ class Run {
 
   /// Whether the phase trains the role, or the role that it averages.
   bool moves(const std::string& role, const std::string& phase) const {
-    const auto average = job_.setup.averages.find(role);
-    const std::string& trained = average == job_.setup.averages.end() ? role : average->second.of;
+    const auto follower = job_.setup.followers.find(role);
+    const std::string& trained = follower == job_.setup.followers.end() ? role : follower->second.of;
     for (const PhaseSpec& p : job_.setup.phases)
       for (const UpdateSpec& u : p.updates)
         if (p.name == phase && std::find(u.train.begin(), u.train.end(), trained) != u.train.end()) return true;

@@ -1,11 +1,13 @@
-// distill/train/setup.h -- everything a phase plan runs on: roles, sources, terms, phases, averages.
+// distill/train/setup.h -- everything a phase plan runs on: roles, sources, stores, terms, phases.
 #pragma once
 #include <memory>
 
 #include "distill/data/loader.h"
 #include "distill/objectives/term.h"
-#include "distill/train/average.h"
+#include "distill/train/controller.h"
+#include "distill/train/param_source.h"
 #include "distill/train/phase.h"
+#include "distill/train/store.h"
 
 namespace retort {
 
@@ -25,7 +27,9 @@ struct Setup {
   std::map<std::string, std::unique_ptr<Term>> terms;
   std::map<std::string, std::string> term_source;
   std::vector<PhaseSpec> phases;
-  std::map<std::string, AverageSpec> averages;  ///< by the role that holds the average
+  Stores stores;
+  std::map<std::string, FollowSpec> followers;                     ///< by the role that follows
+  std::map<std::string, std::shared_ptr<Controller>> controllers;  ///< by the number they write
 };
 
 }  // namespace retort

@@ -83,8 +83,11 @@ std::vector<std::string> trained_roles(const Setup& setup) {
 
 std::vector<std::string> changing_roles(const Setup& setup) {
   std::vector<std::string> names = trained_roles(setup);
-  for (const auto& [name, spec] : setup.averages) names.push_back(name);
+  for (const auto& [name, spec] : setup.followers) names.push_back(name);
+  for (const PhaseSpec& p : setup.phases)
+    for (const Between& b : p.between) names.push_back(b.role);
   std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
 }
 

@@ -1,4 +1,4 @@
-// distill/train/state.h -- what a checkpoint holds: model.h5 (roles), state.h5 (optimisers, averages), manifest.json.
+// distill/train/state.h -- what a checkpoint holds: model.h5 (roles), state.h5 (optimisers, stores), manifest.json.
 #pragma once
 #include <filesystem>
 

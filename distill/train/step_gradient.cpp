@@ -10,7 +10,12 @@
 namespace retort {
 
 StepGradient::StepGradient(const Setup& setup, const UpdateSpec& update, const Where& where, const Drawn& drawn)
-    : setup_(setup), drawn_(drawn), step_(where.step), trained_(update.train.begin(), update.train.end()) {
+    : setup_(setup),
+      update_(update),
+      drawn_(drawn),
+      clock_(where.clock),
+      step_(where.step),
+      trained_(update.train.begin(), update.train.end()) {
   for (std::size_t k = 0; k < update.terms.size(); ++k) {
     const auto& [name, weight] = update.terms[k];
     const Term& term = *setup.terms.at(name);
@@ -37,25 +42,44 @@ Pass StepGradient::pass(Leaves* leaves) {
 }
 
 void StepGradient::gather(Share& s) {
-  Tensors preds, targets;
+  const std::vector<Read>& reads = s.term->reads();
+  std::vector<std::vector<Tensors>> parts(reads.size());  // by read, then by place in its list: the micro-batches'
   for (const Batch& b : batches_of(s)) {
     Pass untracked = pass(nullptr);
-    Answers answers(setup_.roles, b, trained_, untracked);
+    Answers answers(setup_.roles, setup_.stores, b, trained_, untracked);
     answers.wish(*s.term);
     const Signals signals = answers.signals(*s.term);
-    preds.push_back(stop_gradient(signals.pred));
-    if (signals.target.defined()) targets.push_back(signals.target);
+    for (std::size_t r = 0; r < reads.size(); ++r) {
+      parts[r].resize(signals[r].size());
+      for (std::size_t k = 0; k < signals[r].size(); ++k) parts[r][k].push_back(stop_gradient(signals[r][k]));
+    }
   }
-  const Batch whole = joined(batches_of(s));
   Tape tape;
-  const Tensor pred = tape.watch(concat(preds, 0));
-  const Part part = s.term->eval(whole, {pred, targets.empty() ? Tensor() : concat(targets, 0)});
-  note(s, part, whole);
-  const Tensor g = tape.gradients(part.total, std::span(&pred, 1))[0] * s.scale;
-  std::int64_t row = 0;
-  for (const Tensor& p : preds) {
-    s.cotangents.push_back(slice(g, 0, row, row + p.shape()[0]));
-    row += p.shape()[0];
+  Signals whole(reads.size());
+  Tensors live;
+  for (std::size_t r = 0; r < reads.size(); ++r)
+    for (const Tensors& pieces : parts[r]) {
+      whole[r].push_back(concat(pieces, 0));
+      if (!reads[r].live) continue;
+      whole[r].back() = tape.watch(whole[r].back());
+      live.push_back(whole[r].back());
+    }
+  const Batch batch = joined(batches_of(s));
+  const Part part = s.term->eval(batch, whole, clock_);
+  note(s, part, batch);
+  const Tensors g = tape.gradients(part.total, live);
+  s.cotangents.assign(batches_of(s).size(), std::vector<Tensors>(reads.size()));
+  std::size_t next = 0;
+  for (std::size_t r = 0; r < reads.size(); ++r) {
+    if (!reads[r].live) continue;
+    for (const Tensors& pieces : parts[r]) {
+      const Tensor scaled = g[next++] * s.scale;
+      std::int64_t row = 0;
+      for (std::size_t i = 0; i < pieces.size(); ++i) {
+        s.cotangents[i][r].push_back(slice(scaled, 0, row, row + pieces[i].shape()[0]));
+        row += pieces[i].shape()[0];
+      }
+    }
   }
 }
 
@@ -67,27 +91,39 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
   const auto takes_part = [&](const Share& s) { return i < batches_of(s).size(); };
   for (const Share& s : shares_) {
     if (!takes_part(s)) continue;
-    answers.try_emplace(s.source, setup_.roles, batches_of(s)[i], trained_, tracked).first->second.wish(*s.term);
+    const Batch& batch = batches_of(s)[i];
+    answers.try_emplace(s.source, setup_.roles, setup_.stores, batch, trained_, tracked).first->second.wish(*s.term);
   }
+  for (const PutSpec& put : update_.puts)
+    if (const auto found = answers.find(put.source); found != answers.end()) found->second.wish(put.read);
   std::vector<Tensors> outputs(groups.size()), cotangents(groups.size());
   for (const Share& s : shares_) {
     if (!takes_part(s)) continue;
     const Signals signals = answers.at(s.source).signals(*s.term);
     if (!s.cotangents.empty()) {
-      outputs[s.group].push_back(signals.pred);
-      cotangents[s.group].push_back(cast(s.cotangents[i], signals.pred.dtype()));
+      for (std::size_t r = 0; r < signals.size(); ++r)
+        for (std::size_t k = 0; k < s.cotangents[i][r].size(); ++k) {
+          outputs[s.group].push_back(signals[r][k]);
+          cotangents[s.group].push_back(cast(s.cotangents[i][r][k], signals[r][k].dtype()));
+        }
       continue;
     }
-    const Part part = s.term->eval(batches_of(s)[i], signals);
+    const Part part = s.term->eval(batches_of(s)[i], signals, clock_);
     note(s, part, batches_of(s)[i]);
     outputs[s.group].push_back(part.total);
     cotangents[s.group].push_back(Tensor::scalar(s.scale, part.total.dtype(), part.total.device()));
   }
+  for (auto& [source, answer] : answers) collect_puts(source, drawn_.at(source)[i], answer);
   for (std::size_t group = 0; group < groups.size(); ++group) {
     groups[group]->attach(leaves);
     const Record record = group + 1 < groups.size() ? Record::keep : Record::release;
     tape.backward(outputs[group], cotangents[group], *groups[group], record);
   }
+}
+
+void StepGradient::collect_puts(const std::string& source, const Batch& batch, Answers& answers) {
+  for (const PutSpec& put : update_.puts)
+    if (put.source == source) outcome_.puts.push_back({put.store, batch.index, answers.read(put.read)[0]});
 }
 
 void StepGradient::note(const Share& s, const Part& part, const Batch& batch) {

@@ -9,11 +9,18 @@
 
 namespace retort {
 
+/// Rows that an update writes to a store once it is done: no micro-batch sees another's.
+struct StorePut {
+  std::string store;
+  Tensor index, values;
+};
+
 /// What the terms of an update came to.
 struct Outcome {
   std::map<std::string, double> shown;  ///< by term, per unit
   double total = 0;
   std::vector<StatUpdate> stats;
+  std::vector<StorePut> puts;
 };
 
 /// The micro-batches of each source at this step.
@@ -41,16 +48,19 @@ class StepGradient {
     double units, scale;  ///< N_k, c_k / N_k
     std::string name, source;
     std::size_t group;
-    Tensors cotangents;  ///< of its prediction by micro-batch, when they were found in the first pass
+    std::vector<std::vector<Tensors>> cotangents;  ///< by micro-batch and read, when found in the first pass
   };
   const std::vector<Batch>& batches_of(const Share& s) const { return drawn_.at(s.source); }
   void gather(Share& s);
   void pull(std::size_t micro_batch, std::span<const std::unique_ptr<GradAccumulator>> groups);
   void note(const Share& s, const Part& part, const Batch& batch);
+  void collect_puts(const std::string& source, const Batch& batch, Answers& answers);
   Pass pass(Leaves* leaves);
 
   const Setup& setup_;
+  const UpdateSpec& update_;
   const Drawn& drawn_;
+  Clock clock_;
   std::int64_t step_;
   std::set<std::string> trained_;
   std::vector<Share> shares_;

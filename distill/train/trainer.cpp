@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/init.h"
 #include "nn/optim/clip.h"
 #include "nn/optim/split_momentum.h"
 #include "tensor/write.h"
@@ -10,8 +11,8 @@
 namespace retort {
 
 Trainer::Trainer(Setup& setup) : setup_(setup) {
-  for (const auto& [name, spec] : setup.averages)
-    averagers_.emplace_back(spec, *setup.roles.at(name).model, *setup.roles.at(spec.of).model);
+  for (const auto& [name, spec] : setup.followers)
+    followers_.emplace_back(name, Follower(spec, *setup.roles.at(name).model, *setup.roles.at(spec.of).model));
   begin_phase();
 }
 
@@ -27,7 +28,7 @@ double Trainer::epoch() const {
   return static_cast<double>(phase_step_) / static_cast<double>(s.loader->steps_per_epoch());
 }
 
-Clock Trainer::clock() const { return {phase_step_, phase().steps, epoch()}; }
+Clock Trainer::clock() const { return {phase_step_, phase().steps, epoch(), phase().loop}; }
 
 void Trainer::begin_phase() {
   updates_.clear();
@@ -119,24 +120,40 @@ Metrics Trainer::advance() {
     metrics.emplace_back("lr/" + roles, lr);
     move(u, lr);
     apply_statistics(outcome.stats);
+    for (const StorePut& put : outcome.puts) setup_.stores.at(put.store)->put(put.index, put.values);
   }
   metrics.insert(metrics.begin(), {"loss/total", total});
-  follow_averages();
+  follow();
+  for (auto& [name, controller] : setup_.controllers) controller->update(metrics);
   ++global_step_;
   ++phase_step_;
-  if (phase_step_ >= phase().steps) begin_phase();
+  if (phase_step_ >= phase().steps) {
+    finish_phase();
+    begin_phase();
+  }
   return metrics;
 }
 
-void Trainer::follow_averages() {
-  for (Averager& a : averagers_) {
+void Trainer::follow() {
+  for (auto& [name, follower] : followers_) {
     std::int64_t samples = 0;
     for (const Update& u : updates_) {
       if (phase_step_ % u.spec->every != 0) continue;
-      const bool trains = std::find(u.spec->train.begin(), u.spec->train.end(), a.of()) != u.spec->train.end();
+      const bool trains = std::find(u.spec->train.begin(), u.spec->train.end(), follower.of()) != u.spec->train.end();
       if (trains) samples += setup_.sources.at(setup_.term_source.at(u.spec->terms[0].first)).batch;
     }
-    if (samples > 0) a.follow(samples);
+    if (samples > 0) follower.follow(samples);
+  }
+}
+
+void Trainer::finish_phase() {
+  if (setup_.device.kind == DeviceKind::meta) return;
+  for (const Between& b : phase().between) {
+    Model& model = *setup_.roles.at(b.role).model;
+    if (b.kind == Between::Kind::copy)
+      ema_update(model, *setup_.roles.at(b.from).model, 0.0, EmaBuffers::copy);
+    else
+      initialize(model, Rng(Rng(setup_.seed).stream("fresh/" + b.role, static_cast<std::uint32_t>(phase_)).key));
   }
 }
 
@@ -169,7 +186,9 @@ void Trainer::visit_state(const std::function<void(const std::string&, Tensor&)>
   for (std::size_t i = 0; i < updates_.size(); ++i)
     updates_[i].optimizer->visit_state(
         [&](const std::string& name, Tensor& value) { visit(fmt::format("update{}/{}", i, name), value); });
-  for (Averager& a : averagers_) visit("ema/" + a.of(), a.counters());
+  for (auto& [name, follower] : followers_) visit("params/" + name, follower.counters());
+  for (auto& [name, store] : setup_.stores) visit("store/" + name, store->table());
+  for (auto& [name, controller] : setup_.controllers) visit("control/" + name, controller->state());
 }
 
 void Trainer::seek(std::int64_t step) {

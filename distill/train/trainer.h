@@ -10,9 +10,6 @@
 
 namespace retort {
 
-/// What one step reports: metric names as in the run folder's metrics.jsonl.
-using Metrics = std::vector<std::pair<std::string, double>>;
-
 class Trainer {
  public:
   explicit Trainer(Setup& setup);
@@ -30,7 +27,8 @@ class Trainer {
   /// cut into `micro_batch` rows (0: as the source says). For tests and diagnosis; changes nothing.
   std::map<std::string, Tensor> gradients(std::size_t u, std::int64_t micro_batch = 0);
 
-  /// Optimiser state of the running phase ("update0/...") and the averages' counters ("ema/..."), for checkpoints.
+  /// Optimiser state of the running phase ("update0/..."), counters of followers ("params/..."), stores ("store/...")
+  /// and controllers ("control/..."), for checkpoints.
   void visit_state(const std::function<void(const std::string& name, Tensor& value)>& visit);
   /// Continues at `step` of the whole plan; optimisers of that phase are made anew, to be filled through visit_state.
   void seek(std::int64_t step);
@@ -51,14 +49,16 @@ class Trainer {
   /// momentum leaves them apart); adds the weights it found to `metrics`.
   double combine(Update& u, Metrics& metrics) const;
   void move(Update& u, double lr);
-  void follow_averages();
+  void follow();
+  /// What a phase does once it has ended.
+  void finish_phase();
   [[noreturn]] void report_gradient(const Update& u) const;
 
   Setup& setup_;
   std::size_t phase_ = 0;
   std::int64_t phase_step_ = 0, global_step_ = 0;
   std::vector<Update> updates_;
-  std::vector<Averager> averagers_;
+  std::vector<std::pair<std::string, Follower>> followers_;  ///< by the role that follows
 };
 
 }  // namespace retort

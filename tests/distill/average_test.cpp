@@ -1,8 +1,7 @@
 // tests/distill/average_test.cpp -- `roles.R.ema` in jobs: closed forms, buffers, resumption, evaluation, plan.
-#include "distill/train/average.h"
-
 #include <cmath>
 
+#include "distill/train/param_source.h"
 #include "distill/train/run.h"
 #include "distill/train/state.h"
 #include "io/checkpoint.h"
@@ -57,7 +56,7 @@ TEST_CASE("ema: the average over gradient descent on a quadratic has its closed 
   Bag model;
   model.items.emplace_back(Tensor::full({1}, w0, DType::f64));
   Bag average = model;
-  Averager averager({.of = "student", .decay = EmaDecay::constant(d)}, average, model);
+  Follower averager({.of = "student", .decay = EmaDecay::constant(d)}, average, model);
   Sgd sgd({});
   const double r = 1 - lr * a;
   for (int t = 1; t <= 20; ++t) {
@@ -135,7 +134,7 @@ TEST_CASE("ema: a run that is stopped and resumed ends in the same bytes, counte
     for (const char* name : {"model.h5", "state.h5"})
       CHECK(read_file(checkpoint("whole") / name) == read_file(checkpoint("cut") / name));
     const CheckpointReader state(checkpoint("cut") / "state.h5"), model(checkpoint("cut") / "model.h5");
-    CHECK(state.find("ema/student") != nullptr);
+    CHECK(state.find("params/student.ema") != nullptr);
     CHECK(model.find("student.ema/head.weight") != nullptr);
 
     // Counters that began anew would be noticed.
@@ -143,7 +142,7 @@ TEST_CASE("ema: a run that is stopped and resumed ends in the same bytes, counte
     Trainer trainer(forgetful.setup);
     load_checkpoint(list_checkpoints(folder.file("cut")).front().path, forgetful.setup, trainer);
     trainer.visit_state([](const std::string& name, Tensor& t) {
-      if (name.starts_with("ema/")) fill_(t, 0);
+      if (name.starts_with("params/")) fill_(t, 0);
     });
     while (!trainer.finished()) trainer.advance();
     CHECK(fingerprint(forgetful.setup.roles.at("student")) == fingerprint(whole.setup.roles.at("student")));
@@ -203,7 +202,7 @@ TEST_CASE("ema: planning knows the average, and jobs that ask for nonsense are r
   refused("{halflife: 10, warmup: 3}", "warmup");
   refused("{decay: .9, buffers: keep}", "average");
   const std::string teacher = "{extends: kd, roles: {teacher: {ema: {decay: .9}}}}";
-  CHECK_THROWS_WITH_AS(tiny_job(write_tiny_job(folder.path(), teacher)), doctest::Contains("no update trains it"),
+  CHECK_THROWS_WITH_AS(tiny_job(write_tiny_job(folder.path(), teacher)), doctest::Contains("no update trains that"),
                        ConfigError);
 }
 

@@ -15,7 +15,7 @@ using namespace retort;
 using namespace retort::testing;
 
 namespace {
-Discrepancy entry(const std::string& call) { return make_discrepancy(parse_call(call, "test")); }
+Discrepancy entry(const std::string& call) { return make_discrepancy(parse_call(call, "test"), {}); }
 
 Comparison compare(const Tensor& pred, const Tensor& target, double T = 1,
                    const std::vector<std::int64_t>& labels = {}) {
@@ -23,7 +23,7 @@ Comparison compare(const Tensor& pred, const Tensor& target, double T = 1,
   c.pred = pred;
   c.target = target;
   c.T_pred = c.T_target = T;
-  if (!labels.empty()) c.y = Tensor::of<std::int64_t>(labels, {static_cast<std::int64_t>(labels.size())});
+  if (!labels.empty()) c.batch.y = Tensor::of<std::int64_t>(labels, {static_cast<std::int64_t>(labels.size())});
   return c;
 }
 
@@ -104,7 +104,9 @@ TEST_CASE("objectives: DIST sees correlation only: affine maps of a row of proba
 }
 
 TEST_CASE("objectives: standardised logits forget shift and scale (LSKD)") {
-  const auto z = make_relation(parse_call("standardize", "test"));
+  Config config = Config::parse("relate: standardize", "test");
+  const Relation relation = parse_relation(config.child("relate"), {});
+  const auto z = [&](const Tensor& x) { return relation({x})[0]; };
   const Tensor t = row({1.2, 0.1, -0.4, 0.6});
   CHECK(relative_error(z(t * 3.0 + 5.0), z(t)) < 1e-6);
   CHECK(sum(z(t)).item() == doctest::Approx(0).epsilon(1e-9));
@@ -115,27 +117,23 @@ TEST_CASE("objectives: cross-entropy mixes two labels by lambda, and hides unlab
   const Tensor z = row({0.3, -1.0, 0.5});
   const auto p = probabilities(z);
   Comparison c = compare(z, {}, 1, {0});
-  c.y2 = Tensor::of<std::int64_t>(std::vector<std::int64_t>{2}, {1});
-  c.lambda = Tensor::from(std::vector<double>{.25}, {1}, DType::f64);
+  c.batch.y2 = Tensor::of<std::int64_t>(std::vector<std::int64_t>{2}, {1});
+  c.batch.lambda = Tensor::from(std::vector<double>{.25}, {1}, DType::f64);
   CHECK(entry("ce").value(c).item() == doctest::Approx(-.25 * std::log(p[0]) - .75 * std::log(p[2])).epsilon(1e-12));
   CHECK(entry("ce").value(compare(z, {}, 1, {-1})).item() == 0.0);
 }
 
 TEST_CASE("objectives: sq is a sum over features, divided by them under mean/sample") {
   const Tensor a = randn({4, 2, 3, 3}, 1), b = randn({4, 2, 3, 3}, 2);
-  MatchSpec spec;
-  spec.name = "hint";
-  spec.d = entry("sq");
-  spec.relate = [](const Tensor& t) { return t; };
   Batch batch;
   batch.x = a;
-  const auto value = [&](bool mean_within) {
-    spec.mean_within = mean_within;
-    return make_match(spec)->eval(batch, {a, b}).total.item();
+  const auto value = [&](const std::string& within) {
+    Config term = Config::parse("{pred: student, target: teacher, d: sq, reduce: " + within + "/sample}", "test");
+    return make_match(parse_match("hint", term, {}))->eval(batch, {{a}, {b}}, {}).total.item();
   };
   double by_hand = 0;
   const auto va = a.values(), vb = b.values();
   for (std::size_t i = 0; i < va.size(); ++i) by_hand += (va[i] - vb[i]) * (va[i] - vb[i]);
-  CHECK(value(false) == doctest::Approx(by_hand).epsilon(1e-12));
-  CHECK(value(true) == doctest::Approx(by_hand / 18).epsilon(1e-12));
+  CHECK(value("sum") == doctest::Approx(by_hand).epsilon(1e-12));
+  CHECK(value("mean") == doctest::Approx(by_hand / 18).epsilon(1e-12));
 }

@@ -139,12 +139,12 @@ TEST_CASE("bf16: losses of 16-bit logits are computed in f32") {
   for (const char* d : {"ce", "kl(forward)", "kl(reverse)", "jeffreys", "js(.3)", "dkd(1 8)", "pearson(rows)",
                         "pearson(columns)", "sq", "l1"}) {
     CAPTURE(d);
-    const Discrepancy entry = make_discrepancy(parse_call(d, "test"));
+    const Discrepancy entry = make_discrepancy(parse_call(d, "test"), {});
     const auto value = [&](DType dtype) {
       Comparison c;
       c.pred = cast(s, dtype);
       c.target = cast(t, dtype);
-      c.y = Tensor::of<std::int64_t>(labels, {16});
+      c.batch.y = Tensor::of<std::int64_t>(labels, {16});
       if (entry.logits) c.T_pred = c.T_target = 4;
       return entry.value(c);
     };

@@ -1,0 +1,44 @@
+// distill/objectives/tables/entries.h -- how the function tables of terms are written: one function per entry.
+#pragma once
+#include "distill/objectives/discrepancy.h"
+
+namespace retort {
+
+/// Arguments of an entry; a number may also be named: `js(beta)` with `numbers: {beta: ...}`, read at each step.
+class TableArgs : public CallArgs {
+ public:
+  TableArgs(const Call& call, const NumberMap& numbers) : CallArgs(call), numbers_(numbers) {}
+  Weight scheduled(const std::string& parameter);
+  Weight scheduled(const std::string& parameter, double fallback);
+
+ private:
+  const NumberMap& numbers_;
+};
+
+template <class Entry>
+using Table = std::map<std::string, Entry (*)(TableArgs&), std::less<>>;
+
+/// ce(smoothing=0), kl(forward|reverse), js(beta), jeffreys, dkd(alpha=1 beta=8), pearson(rows|columns).
+const Table<Discrepancy>& logit_discrepancies();
+/// sq, l1.
+const Table<Discrepancy>& feature_discrepancies();
+/// none, standardize (per row: subtract the mean, divide by the unbiased deviation + 1e-7), normalize (rows to unit
+/// length), pool (global average).
+const Table<Relation>& relations();
+/// first (the only read), mean_prob (mean of several teachers' softmax(z / T_target), as log-probabilities).
+const Table<TargetMap>& target_maps();
+/// labelled (1 where there is a label).
+const Table<UnitWeight>& unit_weights();
+/// rotate(STATE k) by k quarter turns, flip(STATE).
+const Table<State>& states();
+
+/// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.
+Tensor rows(const Tensor& t);
+/// rows(logits) / T.
+Tensor tempered(const Tensor& logits, double T);
+/// A relation that maps every tensor of a list by itself.
+Relation each(std::function<Tensor(const Tensor&)> f);
+/// A discrepancy of the rows of two tensors, given per element and summed over each sample's.
+Discrepancy per_element(std::string formula, std::function<Tensor(const Tensor& pred, const Tensor& target)> f);
+
+}  // namespace retort

@@ -1,0 +1,19 @@
+// distill/train/heads.h -- table `head`: modules over the taps of a role, by name.
+#pragma once
+#include "distill/objectives/net.h"
+#include "distill/train/call.h"
+
+namespace retort {
+
+/// What a head is built for; shapes are without the batch axis.
+struct HeadSizes {
+  std::vector<Shape> from;  ///< of its inputs
+  std::vector<Shape> like;  ///< of what it must become, where the call says `like=`
+  std::int64_t classes = 1;
+};
+
+/// The head that `call` names, without its taps and `like`: conv_reg (FitNet's regressor: a convolution that fits the
+/// sizes, then norm and ReLU), linear. Throws ConfigError naming the nearest, ShapeError when shapes do not suit.
+std::unique_ptr<HeadModule> build_head(CallArgs& args, const Call& call, const HeadSizes& sizes);
+
+}  // namespace retort

@@ -1,0 +1,212 @@
+#include "distill/train/roles.h"
+
+#include <algorithm>
+
+#include "autograd/ops/arithmetic.h"
+#include "distill/objectives/match.h"
+#include "distill/train/heads.h"
+#include "distill/train/state.h"
+#include "io/checkpoint.h"
+#include "nn/init.h"
+
+namespace retort {
+
+namespace {
+/// Masters in the job's dtype, 16-bit shadows where the role computes in 16 bits, on the job's device.
+void finish(Module& module, const Role& role, const RoleSettings& s) {
+  if (s.dtype == DType::f64) convert(module, DType::f64);
+  if (size_of(role.compute) == 2) set_shadows(module, role.compute);
+  if (s.device.kind != DeviceKind::cpu) move_to(module, s.device);
+}
+
+/// The architecture in a checkpoint and the prefix of its tensors. A file of several roles needs `role:` in the model.
+std::pair<std::string, std::string> saved_arch(const std::filesystem::path& file, Config& model) {
+  const CheckpointReader reader(file);
+  std::map<std::string, std::string> roles;
+  for (const auto& [name, value] : reader.attributes())
+    if (name.starts_with("arch.") && std::holds_alternative<std::string>(value))
+      roles.emplace(name.substr(5), std::get<std::string>(value));
+  if (roles.empty())
+    throw IoError("{}: names no architecture; hint: init_from takes a model.h5 written by Retort", file.string());
+  const std::string only = roles.size() == 1 ? roles.begin()->first : "";
+  const std::string role = only.empty() ? model.get<std::string>("role") : model.get<std::string>("role", only);
+  return {lookup(roles, Call{role, {}, file.string()}, "role"), role + "/"};
+}
+
+class RoleBuilder {
+ public:
+  RoleBuilder(Config& job, const RoleSettings& settings, Setup& setup)
+      : job_(job), method_(job.child("method")), settings_(settings), setup_(setup) {}
+
+  std::vector<std::string> build() {
+    for (Config& role : method_.child("roles").items()) read_model(role);
+    for (Config& role : method_.child("roles").items()) read_init(role);
+    for (Config& role : method_.child("roles").items()) read_heads(role);
+    for (Config& role : method_.child("roles").items()) read_followers(role);
+    for (auto& [name, role] : setup_.roles)
+      if (!role.net) role.net = model_net(role);
+    return std::move(cached_);
+  }
+
+ private:
+  void read_model(Config& node) {
+    Role& role = setup_.roles[node.key()];
+    role.name = node.key();
+    const std::string net = node.get<std::string>("net");
+    Config& model = job_.child("models").child(net);
+    const std::string mode = model.get_choice("mode", {"online", "cached"}, "online");
+    const std::string compute = model.get_choice("compute", {"f32", "bf16", "f16"}, "f32");
+    role.compute = settings_.dtype == DType::f64 ? DType::f64 : dtype_from_name(compute);
+    if (model.has("init_from")) {
+      const auto file = settings_.locate(model.get<std::string>("init_from"));
+      model.set("init_from", std::filesystem::absolute(file).string());  // a resolved job is read from another folder
+      const auto [arch, prefix] = saved_arch(file, model);
+      role.model = build_model(parse_call(arch, file.string()), settings_.sizes);
+      load_role(file, role, prefix);
+    } else {
+      role.model = build_model(parse_call(model.child("arch")), settings_.sizes);
+      initialize(*role.model, rng_of(role.name, net));
+    }
+    if (mode == "cached") cached_.push_back(role.name);
+    finish(*role.model, role, settings_);
+  }
+
+  /// The first role of a model is drawn from the job's seed, whatever it is called, others each from their own.
+  Rng rng_of(const std::string& role, const std::string& net) {
+    if (drawn_.insert(net).second) return Rng(setup_.seed);
+    return Rng(Rng(setup_.seed).stream("role/" + role).key);
+  }
+
+  Role& role_named(const std::string& name, Config& at) {
+    return lookup(setup_.roles, Call{name, {}, at.where()}, "role"), setup_.roles.at(name);
+  }
+
+  void read_init(Config& node) {
+    if (!node.has("init")) return;
+    const Call call = parse_call(node.child("init"));
+    if (call.name == "random") return;
+    CallArgs args(call);
+    if (call.name != "copy") fail_lookup(call, "initial value", {"random", "copy"});
+    const Role& from = role_named(args.word("role"), node);
+    args.done();
+    Role& role = setup_.roles.at(node.key());
+    if (from.model->arch() != role.model->arch())
+      node.child("init").fail(
+          fmt::format("its model {} is not that of role {}, {}", role.model->arch(), from.name, from.model->arch()));
+    role.model = from.model->clone();
+  }
+
+  /// heads: {NAME: conv_reg(TAP like=ROLE.TAP)}; a tap is a module path, with :port when that is not `out`; `out` is
+  /// the role's output; like=ROLE means the same taps there.
+  void read_heads(Config& node) {
+    if (!node.has("heads")) return;
+    Role& role = setup_.roles.at(node.key());
+    for (Config& h : node.child("heads").items()) {
+      const Call call = parse_call(h);
+      CallArgs args(call);
+      Head head;
+      HeadSizes sizes;
+      sizes.classes = settings_.sizes.classes;
+      for (const Call& tap : args.rest()) {
+        head.inputs.push_back(tap.name == "out" ? TapId{""} : parse_tap(tap.name));
+        sizes.from.push_back(shape_at(role, head.inputs.back()));
+      }
+      if (const auto like = args.optional_call("like")) sizes.like = shapes_like(*like, head.inputs, h);
+      head.module = build_head(args, call, sizes);
+      args.done();
+      name_modules(*head.module, "heads." + h.key());
+      initialize(*head.module, Rng(setup_.seed));
+      finish(*head.module, role, settings_);
+      role.heads[h.key()] = std::move(head);
+    }
+  }
+
+  Shape shape_at(const Role& role, const TapId& tap) {
+    Read read;
+    if (!tap.path.empty()) {
+      read.from = Read::From::taps;
+      read.taps = {tap};
+    }
+    return shape_of(role, read, settings_);
+  }
+
+  std::vector<Shape> shapes_like(const Call& like, const std::vector<TapId>& inputs, Config& at) {
+    const auto dot = like.name.find('.');
+    const Role& other = role_named(like.name.substr(0, dot), at);
+    if (dot != std::string::npos) {
+      const std::string tap = like.name.substr(dot + 1);
+      return {shape_at(other, tap == "out" ? TapId{""} : parse_tap(tap))};
+    }
+    std::vector<Shape> shapes;
+    for (const TapId& tap : inputs) shapes.push_back(shape_at(other, tap));
+    return shapes;
+  }
+
+  /// ema: {...}: another role, "R.ema", whose model follows this one's. params: ema(of=..): this one follows. Heads are
+  /// not followed.
+  void read_followers(Config& node) {
+    const Role& role = setup_.roles.at(node.key());
+    if (node.has("params")) {
+      const Call call = parse_call(node.child("params"));
+      if (call.name != "frozen") {
+        const FollowSpec spec = parse_params(call);
+        const Role& of = role_named(spec.of, node);
+        if (of.model->arch() != role.model->arch())
+          node.child("params").fail(fmt::format("its model is not that of role {}", of.name));
+        setup_.roles.at(node.key()).model = of.model->clone();
+        setup_.followers[role.name] = spec;
+      }
+    }
+    if (!node.has("ema")) return;
+    const std::string name = role.name + ".ema";
+    if (setup_.roles.contains(name)) node.child("ema").fail(fmt::format("there is a role {} already", name));
+    setup_.followers[name] = parse_average(node.child("ema"), role.name);
+    Role& average = setup_.roles[name];
+    average.name = name;
+    average.model = role.model->clone();
+    average.compute = role.compute;
+  }
+
+  Config& job_;
+  Config& method_;
+  const RoleSettings& settings_;
+  Setup& setup_;
+  std::vector<std::string> cached_;
+  std::set<std::string> drawn_;
+};
+}  // namespace
+
+std::vector<std::string> build_roles(Config& job, const RoleSettings& settings, Setup& setup) {
+  return RoleBuilder(job, settings, setup).build();
+}
+
+Shape shape_of(const Role& role, const Read& read, const RoleSettings& settings) {
+  const auto model = role.model->clone();
+  move_to(*model, kMeta);
+  Ctx ctx;
+  ctx.compute = settings.dtype == DType::f64 ? DType::f64 : DType::f32;
+  const Head* head = read.from == Read::From::head ? &role.heads.at(read.head) : nullptr;
+  ctx.wanted = head ? head->inputs : read.taps;
+  std::erase(ctx.wanted, TapId{""});
+  const ModelSizes& s = settings.sizes;
+  const Tensor out = model->forward(Tensor::empty({1, s.channels, s.height, s.width}, settings.dtype, kMeta), ctx);
+  for (std::size_t i = 0; i < ctx.wanted.size(); ++i)
+    if (ctx.tapped.size() <= i || !ctx.tapped[i].defined())
+      throw ConfigError("role {}: its model {} has no tap {}.{}", role.name, model->arch(), ctx.wanted[i].path,
+                        ctx.wanted[i].port);
+  Tensor value = read.from == Read::From::taps ? ctx.tapped.at(0) : out;
+  if (head) {
+    const auto module = head->module->clone();
+    move_to(*module, kMeta);
+    Tensors in;
+    std::size_t next = 0;
+    for (const TapId& tap : head->inputs) in.push_back(tap.path.empty() ? out : ctx.tapped[next++]);
+    Ctx plain;
+    value = module->forward(in, plain).at(0);
+  }
+  Shape shape = value.shape();
+  shape.erase(0);
+  return shape;
+}
+
+}  // namespace retort

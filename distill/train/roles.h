@@ -1,0 +1,30 @@
+// distill/train/roles.h -- the roles of a method: networks, heads, and weights that follow another role's.
+#pragma once
+#include <filesystem>
+
+#include "distill/train/models.h"
+#include "distill/train/setup.h"
+
+namespace retort {
+
+struct RoleSettings {
+  std::function<std::filesystem::path(const std::string& name)> locate;  ///< a file named in the job
+  ModelSizes sizes;
+  DType dtype = DType::f32;  ///< of masters
+  Device device;
+};
+
+/// Fills roles and followers of `setup` from `method.roles` and `models` of a job. A role is
+///
+///     R: {net: MODEL, init: random | copy(ROLE), heads: {NAME: conv_reg(TAP like=ROLE.TAP)}, ema: {decay: .999},
+///         params: frozen | ema(of=ROLE decay=.999) | copy(of=ROLE every=n)}
+///
+/// Two roles of one model begin with different weights unless one copies the other; the role named as its model has
+/// those of the model's own seed. Returns the roles whose answers the job wants in tables (`mode: cached`).
+/// Throws ConfigError at the key that is wrong.
+std::vector<std::string> build_roles(Config& job, const RoleSettings& settings, Setup& setup);
+
+/// Shape of what a read of `role` gives, without the batch axis, found on shapes alone; the first tensor of a list.
+Shape shape_of(const Role& role, const Read& read, const RoleSettings& settings);
+
+}  // namespace retort

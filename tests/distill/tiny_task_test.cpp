@@ -1,0 +1,22 @@
+// tests/distill/tiny_task_test.cpp -- every preset runs on the built-in tiny task, and its checks hold.
+#include <doctest/doctest.h>
+
+#include "distill/train/method_check.h"
+#include "distill/train/run.h"
+#include "tests/io/test_files.h"
+
+using namespace retort;
+
+TEST_CASE("methods: every preset trains on the tiny task") {
+  for (const auto& [slug, text] : method_presets()) {
+    CAPTURE(slug);
+    const test::TemporaryFolder folder;
+    const OpenedJob opened = open_job(slug, {"job.task=tiny", "job.output_dir=" + folder.path().string()});
+    Job job = build_job(opened.config, opened.file, kCpu);
+    RunFolder run = RunFolder::create(job.folder, {job.raw, job.resolved, "test", "{}"});
+    const RunResult result = run_job(job, run, {});
+    CHECK(result.finished);
+    REQUIRE(!result.evaluations.empty());
+    CHECK(std::isfinite(result.evaluations[0].second.cross_entropy));
+  }
+}
