@@ -69,7 +69,7 @@ def main():
     columns = mean([1 - correlation(a, b) for a, b in zip(zip(*p), zip(*q))])
     show("dist", {"ce": ce(), "kd": rows, "intra": columns}, {"ce": 1, "kd": 1, "intra": 1})
     z_s, z_t = [standardised(z) for z in STUDENT], [standardised(z) for z in TEACHER]
-    show("lskd", {"ce": ce(), "kd": tempered_kl(z_s, z_t, 2)}, {"ce": 0.1, "kd": 9})
+    show("logit-std", {"ce": ce(), "kd": tempered_kl(z_s, z_t, 2)}, {"ce": 0.1, "kd": 9})
     squares = [mean([(a - b) ** 2 for a, b in zip(r, f)]) for r, f in zip(HINT, FEATURE)]
     two = mean([-log(softmax(z)[y]) for z, y in zip(STUDENT[:2], LABEL[:2])])
     show("fitnet, first two samples", {"ce": two, "hint": mean(squares)}, {"ce": 1, "hint": 100})

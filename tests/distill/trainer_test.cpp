@@ -34,7 +34,7 @@ constexpr const char* kBatchNorm = "convnet(widths=8x8 depth=1 norm=batch dropou
 }  // namespace
 
 TEST_CASE("trainer: 1x32 and 4x8 micro-batches give one gradient for every method (f64, 1e-12)") {
-  for (const char* method : {"ce", "kd", "dkd", "dist", "lskd"}) {
+  for (const char* method : {"ce", "kd", "dkd", "dist", "logit-std"}) {
     CAPTURE(method);
     CHECK(split_difference(method, 8, kGroupNorm) < 1e-12);
   }
