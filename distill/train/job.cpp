@@ -104,6 +104,7 @@ class Builder {
       if (method.has(text)) method.get<std::string>(text);
     if (method.has("checks")) skip(method.child("checks"));
     cached_ = build_roles(config_, role_settings(), setup());
+    if (config_.has("job.task")) skip(config_.child("models"));  // a task offers more models than a method needs
   }
 
   RoleSettings role_settings() const {

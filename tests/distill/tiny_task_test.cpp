@@ -11,7 +11,7 @@ TEST_CASE("methods: every preset trains on the tiny task") {
   for (const auto& [slug, text] : method_presets()) {
     CAPTURE(slug);
     const test::TemporaryFolder folder;
-    const OpenedJob opened = open_job(slug, {"job.task=tiny", "job.output_dir=" + folder.path().string()});
+    const OpenedJob opened = open_job(slug, {"job.task=tiny", "job.output_dir=" + folder.path()});
     Job job = build_job(opened.config, opened.file, kCpu);
     RunFolder run = RunFolder::create(job.folder, {job.raw, job.resolved, "test", "{}"});
     const RunResult result = run_job(job, run, {});
