@@ -1,0 +1,9 @@
+// precompiled/tests.h -- as engine.h, for the tests.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "precompiled/engine.h"
