@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstdlib>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 #include "tensor/error.h"
@@ -70,7 +71,9 @@ constinit thread_local std::array<std::uint32_t, TinyBlocks::kLargest / 64> Tiny
 constinit thread_local bool TinyBlocks::closed = false;
 
 /// Host blocks above kSmall are kept in size classes (eight per power of two) and reused: returning them to the system
-/// costs a page fault per 4 KiB at the next use. Smaller ones go to malloc, the smallest through TinyBlocks.
+/// costs a page fault per 4 KiB at the next use. When a class has none left, one of up to twice the size is lent: the
+/// layers of a network, whose tensors shrink from stage to stage, then share memory. Smaller ones go to malloc, the
+/// smallest through TinyBlocks.
 class HostPool {
  public:
   static constexpr std::int64_t kSmall = 16 * 1024, kKeep = std::int64_t{2} << 30;
@@ -82,11 +85,12 @@ class HostPool {
     const auto [index, size] = size_class(bytes);
     {
       const std::lock_guard lock(mutex_);
-      auto& free = free_[index];
-      if (!free.empty()) {
-        std::byte* p = free.back();
-        free.pop_back();
-        kept_ -= size;
+      for (std::size_t i = index; i <= std::min(index + kPerDoubling, free_.size() - 1); ++i) {
+        if (free_[i].empty()) continue;
+        std::byte* p = free_[i].back();
+        free_[i].pop_back();
+        kept_ -= bytes_of(i);
+        if (i != index) lent_.emplace(p, i);
         return p;
       }
     }
@@ -97,11 +101,15 @@ class HostPool {
   void release(std::byte* p, std::int64_t bytes) {
     if (bytes <= TinyBlocks::kLargest && TinyBlocks::keep(p, bytes)) return;
     if (bytes > kSmall) {
-      const auto [index, size] = size_class(bytes);
+      std::size_t index = size_class(bytes).first;
       const std::lock_guard lock(mutex_);
-      if (kept_ + size <= kKeep) {
+      if (const auto lent = lent_.find(p); lent != lent_.end()) {
+        index = lent->second;
+        lent_.erase(lent);
+      }
+      if (kept_ + bytes_of(index) <= kKeep) {
         free_[index].push_back(p);
-        kept_ += size;
+        kept_ += bytes_of(index);
         return;
       }
     }
@@ -109,13 +117,19 @@ class HostPool {
   }
 
  private:
+  static constexpr std::size_t kPerDoubling = 8;
+
   static std::byte* from_system(std::int64_t bytes) {
     return static_cast<std::byte*>(std::aligned_alloc(64, static_cast<std::size_t>(bytes)));
+  }
+  /// Size of the blocks of a class.
+  static std::int64_t bytes_of(std::size_t index) {
+    return static_cast<std::int64_t>(index % kPerDoubling + kPerDoubling + 1) << (index / kPerDoubling - 3);
   }
   static std::pair<std::size_t, std::int64_t> size_class(std::int64_t bytes) {
     const int log = std::bit_width(static_cast<std::uint64_t>(bytes - 1)) - 1;                    // 2^log <= bytes - 1
     const std::int64_t step = std::int64_t{1} << (log - 3), eighths = (bytes + step - 1) / step;  // 9..16
-    return {static_cast<std::size_t>(log * 8 + (eighths - 9)), eighths * step};
+    return {static_cast<std::size_t>(log) * kPerDoubling + static_cast<std::size_t>(eighths - 9), eighths * step};
   }
   void trim() {
     const std::lock_guard lock(mutex_);
@@ -127,7 +141,8 @@ class HostPool {
   }
 
   std::mutex mutex_;
-  std::array<std::vector<std::byte*>, 64 * 8> free_;
+  std::array<std::vector<std::byte*>, 64 * kPerDoubling> free_;
+  std::unordered_map<const std::byte*, std::size_t> lent_;  ///< the class of blocks that serve a smaller one
   std::int64_t kept_ = 0;
 };
 

@@ -9,16 +9,7 @@ namespace {
 struct BatchNormTraining : Fused<BatchNormTraining> {
   static constexpr std::string_view name = "batch_norm";
   static constexpr int outputs = 3;  // y, mean, biased variance
-  static void infer(InferCall& call) {
-    norm::require_channels(call);
-    const Tensor& x = call.in[0];
-    for (std::size_t i = 1; i <= 2; ++i) norm::require_parameter(call, i, x.size(1));
-    if (x.numel() == 0 && x.size(1) > 0)
-      throw ShapeError("batch_norm: an empty batch has no statistics; got {}", x.str());
-    call.output(x.shape(), x.dtype(), channels_last_strides(x.shape()));
-    for (int i = 0; i < 2; ++i) call.output({x.size(1)}, norm::compute_dtype(x.dtype()));
-    call.scratch(ChannelNormPlan(x.shape(), false).scratch_doubles() * 8);
-  }
+  static void infer(InferCall& call) { norm::infer_batch_norm(call); }
   static Tensors decompose(std::span<const Tensor> in, const AttrBox& attrs) {
     const Tensor& x = in[0];
     std::int64_t positions = 1;
@@ -38,13 +29,7 @@ struct BatchNormBackward : FusedBackward<BatchNormBackward, BatchNormTraining> {
   static constexpr std::string_view name = "batch_norm_backward";
   static constexpr int outputs = 3, extra = 2, outputs_of_forward = 3;
   static std::uint32_t inputs() { return 7; }
-  static void infer(InferCall& call) {
-    const Tensor& x = call.in[0];
-    call.output(x.shape(), x.dtype(), channels_last_strides(x.shape()));
-    norm::parameter_gradient(call, 1);
-    norm::parameter_gradient(call, 2);
-    call.scratch(ChannelNormPlan(x.shape(), false).scratch_doubles() * 8);
-  }
+  static void infer(InferCall& call) { norm::infer_batch_norm_backward(call); }
 };
 
 void BatchNormTraining::backward(VjpCall& c) { norm::run_backward<BatchNormBackward>(c, c.out.last(2), c.cot); }

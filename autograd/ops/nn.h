@@ -37,6 +37,10 @@ struct BatchNorm {
 /// three results are differentiable, so gradients flow through the statistics. Throws ShapeError when there is nothing
 /// to average, DTypeError as layer_norm does.
 BatchNorm batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+/// relu(batch_norm(x) + residual) with fewer passes over memory and neither sum nor normalised values kept; the
+/// residual is like x and may be absent. `out` is the rectified result.
+BatchNorm batch_norm_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
+                          double eps = 1e-5);
 /// Batch norm with given statistics as one multiplication and one addition per element.
 struct ChannelMap {
   Tensor scale, shift;  ///< [C], f32 (f64 for f64)

@@ -60,6 +60,26 @@ inline void require_channels(const InferCall& call) {
   if (call.in[0].rank() < 2) throw ShapeError("{}: x must be [N, C, *]; got {}", call.name, call.in[0].str());
 }
 
+/// Shapes of a batch norm in training: y, mean, biased variance. Checks x and the parameters 1 and 2.
+inline void infer_batch_norm(InferCall& call) {
+  require_channels(call);
+  const Tensor& x = call.in[0];
+  for (std::size_t i = 1; i <= 2; ++i) require_parameter(call, i, x.size(1));
+  if (x.numel() == 0 && x.size(1) > 0)
+    throw ShapeError("{}: an empty batch has no statistics; got {}", call.name, x.str());
+  call.output(x.shape(), x.dtype(), channels_last_strides(x.shape()));
+  for (int i = 0; i < 2; ++i) call.output({x.size(1)}, compute_dtype(x.dtype()));
+  call.scratch(ChannelNormPlan(x.shape(), false).scratch_doubles() * 8);
+}
+/// Shapes of its backward op: gradients of x, weight and bias.
+inline void infer_batch_norm_backward(InferCall& call) {
+  const Tensor& x = call.in[0];
+  call.output(x.shape(), x.dtype(), channels_last_strides(x.shape()));
+  parameter_gradient(call, 1);
+  parameter_gradient(call, 2);
+  call.scratch(ChannelNormPlan(x.shape(), false).scratch_doubles() * 8);
+}
+
 /// Runs backward op B on the forward's inputs, what it saved (`kept`), and the cotangents; hands out what is wanted.
 template <class B>
 void run_backward(VjpCall& c, std::span<const Tensor> kept, std::span<const Tensor> cotangents) {

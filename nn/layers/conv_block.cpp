@@ -30,12 +30,14 @@ ConvBlock::ConvBlock(std::int64_t in, std::int64_t out, const ConvBlockOptions& 
   if (how.norm == NormKind::batch) norm.emplace<BatchNorm2d>(out);
 }
 
-Tensor ConvBlock::one_pass(const Tensor& x, const Tensor& residual, Activation last, Ctx& ctx) const {
+Tensor ConvBlock::fused(const Tensor& x, const Tensor& residual, Activation last, Ctx& ctx) const {
+  const auto* batch = std::get_if<BatchNorm2d>(&norm);
+  if (batch && ctx.training) return last == Activation::relu ? batch->then_relu(conv(x, ctx), residual, ctx) : Tensor();
   const auto limits = interval_of(last);
-  if (ctx.training || !limits || std::holds_alternative<GroupNorm>(norm) || ctx.wants(conv, "out")) return {};
+  if (!limits || std::holds_alternative<GroupNorm>(norm) || ctx.wants(conv, "out")) return {};
   const Tensor weight = ctx(conv.weight), bias = conv.bias.value.defined() ? ctx(conv.bias) : Tensor();
   ConvEpilogue then{.residual = residual, .low = limits->low, .high = limits->high};
-  if (const auto* batch = std::get_if<BatchNorm2d>(&norm)) {
+  if (batch) {
     const ChannelMap map = batch->running_map(ctx);
     then.scale = map.scale;
     then.shift = map.shift;
@@ -48,7 +50,7 @@ Tensor ConvBlock::one_pass(const Tensor& x, const Tensor& residual, Activation l
 
 Tensor ConvBlock::operator()(const Tensor& x, Ctx& ctx) const {
   if (!ctx.wants(*this, "pre_act")) {
-    const Tensor y = one_pass(x, {}, act, ctx);
+    const Tensor y = fused(x, {}, act, ctx);
     if (y.defined()) {
       ctx.tap(*this, "out", y);
       return y;

@@ -29,10 +29,11 @@ struct ConvBlock : Module {
   Activation act;
   ConvBlock(std::int64_t in, std::int64_t out, const ConvBlockOptions& how = {});
   Tensor operator()(const Tensor& x, Ctx& ctx) const;
-  /// last(norm(conv(x)) + residual) as one pass over memory, without taps; the residual may be undefined. Undefined
-  /// where that cannot be: in training, for what a level tracks, with group norm or a curved activation, and when the
-  /// convolution's own result is wanted.
-  Tensor one_pass(const Tensor& x, const Tensor& residual, Activation last, Ctx& ctx) const;
+  /// last(norm(conv(x)) + residual) without `act` and the taps after the convolution; the residual may be undefined.
+  /// In training norm, sum and relu are one op; else, where no level tracks anything, the whole is one pass over
+  /// memory. Undefined where there is no such kernel: for group norm and other activations, and outside of training
+  /// when the convolution's own result is wanted.
+  Tensor fused(const Tensor& x, const Tensor& residual, Activation last, Ctx& ctx) const;
   void visit(Visitor& v) override;
 };
 

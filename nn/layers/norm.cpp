@@ -58,7 +58,14 @@ BatchNorm2d::BatchNorm2d(std::int64_t channels, double epsilon, double new_weigh
 
 Tensor BatchNorm2d::operator()(const Tensor& x, Ctx& ctx) const {
   if (!ctx.training) return batch_norm_with(x, running_mean.value, running_var.value, ctx(weight), ctx(bias), eps);
-  const BatchNorm norm = batch_norm(x, ctx(weight), ctx(bias), eps);
+  return reported(x, batch_norm(x, ctx(weight), ctx(bias), eps), ctx);
+}
+
+Tensor BatchNorm2d::then_relu(const Tensor& x, const Tensor& residual, Ctx& ctx) const {
+  return reported(x, batch_norm_relu(x, ctx(weight), ctx(bias), residual, eps), ctx);
+}
+
+Tensor BatchNorm2d::reported(const Tensor& x, const BatchNorm& norm, Ctx& ctx) const {
   if (ctx.stats) {
     const auto n = static_cast<double>(x.numel() / x.size(1));
     const double unbias = n > 1 ? n / (n - 1) : 1;

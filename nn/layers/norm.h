@@ -48,9 +48,15 @@ struct BatchNorm2d : Module {
   double eps, momentum;
   explicit BatchNorm2d(std::int64_t channels, double epsilon = 1e-5, double new_weight = 0.1);
   Tensor operator()(const Tensor& x, Ctx& ctx) const;
+  /// relu(norm(x) + residual) in training; the residual may be undefined.
+  Tensor then_relu(const Tensor& x, const Tensor& residual, Ctx& ctx) const;
   /// What it does outside of training.
   ChannelMap running_map(Ctx& ctx) const;
   void visit(Visitor& v) override;
+
+ private:
+  /// norm.out; reports the statistics of the batch x.
+  Tensor reported(const Tensor& x, const BatchNorm& norm, Ctx& ctx) const;
 };
 
 }  // namespace retort

@@ -18,7 +18,7 @@ Tensor Residual::operator()(const Tensor& x, Ctx& ctx) const {
   const Tensor aside = !adds ? Tensor() : shortcut ? (*shortcut)(x, ctx) : x;
   Tensor y;
   if (!ctx.wants(last, "pre_act") && !ctx.wants(last, "out") && !ctx.wants(*this, "pre_act"))
-    y = last.one_pass(h, aside, act, ctx);
+    y = last.fused(h, aside, act, ctx);
   if (!y.defined()) {
     h = last(h, ctx);
     if (adds) h = h + aside;

@@ -14,9 +14,14 @@ const WrnConfig& checked(const WrnConfig& config) {
 }  // namespace
 
 Tensor NormRelu::operator()(const Tensor& x, Ctx& ctx) const {
-  const Tensor h = norm(x, ctx);
-  ctx.tap(*this, "pre_act", h);
-  const Tensor y = relu(h);
+  Tensor y;
+  if (ctx.training && !ctx.wants(*this, "pre_act")) {
+    y = norm.then_relu(x, {}, ctx);
+  } else {
+    const Tensor h = norm(x, ctx);
+    ctx.tap(*this, "pre_act", h);
+    y = relu(h);
+  }
   ctx.tap(*this, "out", y);
   return y;
 }

@@ -110,7 +110,11 @@ void scatter_disjoint(const PoolShape& s, const T* dy, const std::int32_t* argma
       for (Index ix = cols.begin; ix < cols.end; ++ix) {
         const std::int32_t here = static_cast<std::int32_t>(iy * s.w + ix);
         T* const to = dx + ((image * s.h + iy) * s.w + ix) * s.c;
-        for (Index c = 0; c < s.c; ++c) to[c] = argmax[at + c] == here ? dy[at + c] : T(0);
+#pragma omp simd
+        for (Index c = 0; c < s.c; ++c) {
+          const T gradient = dy[at + c];  // read in any case, so that the loop has no branch
+          to[c] = argmax[at + c] == here ? gradient : T(0);
+        }
       }
   });
 }

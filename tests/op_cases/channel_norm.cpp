@@ -104,6 +104,42 @@ OP_CASE(batch_norm) {
                }}};
 }
 
+OP_CASE(batch_norm_relu) {
+  c.covers = {"batch_norm_relu", "batch_norm_relu_backward"};
+  c.fn = [](In in) { return results(batch_norm_relu(in[0], in[1], in[2], in[3]), in[0].dtype()); };
+  c.naive = [](In in) {
+    const SetOf set = [](std::size_t, std::size_t channel) { return channel; };
+    const Moments m = moments(in[0], static_cast<std::size_t>(in[0].size(1)), set);
+    auto v = normalised(in, m, set, 1e-5).values();
+    const auto added = in[3].defined() ? in[3].values() : std::vector<double>(v.size());
+    for (std::size_t i = 0; i < v.size(); ++i) v[i] = std::max(v[i] + added[i], 0.0);
+    const Shape channels{in[0].size(1)};
+    return Tensors{Tensor::from(v, in[0].shape(), DType::f64), Tensor::from(m.mean, channels, DType::f64),
+                   Tensor::from(m.var, channels, DType::f64)};
+  };
+  // Every third channel is nearly always below relu's kink, the others above.
+  const auto sample = [](const Shape& shape, bool residual) {
+    std::vector<double> bias;
+    for (std::int64_t i = 0; i < shape[1]; ++i) bias.push_back(i % 3 == 1 ? -4 : 4);
+    return Sample{{randn(shape), uniform({shape[1]}, 0.5, 0.8, 2), Tensor::from(bias, {shape[1]}, DType::f64),
+                   residual ? uniform(shape, -0.5, 0.5, 4) : Tensor()}};
+  };
+  c.samples = {sample({3, 2, 2}, true),
+               sample({3, 2, 2}, false),
+               {{randn({5, 3}), {}, {}, {}}},
+               sample({2, 6, 5, 7}, true),
+               {{randn({4, 3, 2}, 5), {}, {}, randn({4, 3, 2}, 6)}},
+               sample({3, 64, 23, 29}, true),
+               sample({3, 64, 23, 29}, false)};
+  c.errors = {{"batch_norm_relu: an empty batch has no statistics",
+               [] {
+                 batch_norm_relu(randn({0, 3, 2, 2}), {}, {}, {});
+               }},
+              {"batch_norm_relu: the residual must be like x", [] {
+                 batch_norm_relu(randn({2, 3, 2, 2}), {}, {}, randn({2, 3, 2, 1}));
+               }}};
+}
+
 OP_CASE(batch_norm_with) {
   c.covers = {"batch_norm"};  // a composition, not an op of its own
   c.fn = [](In in) { return Tensors{batch_norm_with(in[0], in[1], in[2], in[3], in[4])}; };
