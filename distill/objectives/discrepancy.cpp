@@ -16,12 +16,22 @@ Entry make(const Table<Entry>& table, const Call& call, const NumberMap& numbers
   return entry;
 }
 
+template <class Entry>
+Table<Entry> joined(std::initializer_list<const Table<Entry>*> themes) {
+  Table<Entry> all;
+  for (const Table<Entry>* theme : themes) all.insert(theme->begin(), theme->end());
+  return all;
+}
+
 const Table<Discrepancy>& discrepancies() {
-  static const Table<Discrepancy> all = [] {
-    Table<Discrepancy> t = logit_discrepancies();
-    t.insert(feature_discrepancies().begin(), feature_discrepancies().end());
-    return t;
-  }();
+  static const auto all =
+      joined<Discrepancy>({&logit_discrepancies(), &label_discrepancies(), &soft_target_discrepancies(),
+                           &score_discrepancies(), &feature_discrepancies()});
+  return all;
+}
+
+const Table<Relation>& all_relations() {
+  static const auto all = joined<Relation>({&relations(), &logit_relations()});
   return all;
 }
 }  // namespace
@@ -61,7 +71,7 @@ Discrepancy make_discrepancy(const Call& call, const NumberMap& numbers) {
 
 Relation parse_relation(Config& node, const NumberMap& numbers) {
   std::vector<Relation> chain;
-  const auto add = [&](Config& c) { chain.push_back(make(relations(), parse_call(c), numbers, "relation")); };
+  const auto add = [&](Config& c) { chain.push_back(make(all_relations(), parse_call(c), numbers, "relation")); };
   if (node.is_list())
     for (Config& c : node.items()) add(c);
   else

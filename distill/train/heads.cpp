@@ -1,5 +1,6 @@
 #include "distill/train/heads.h"
 
+#include "distill/train/logit_heads.h"
 #include "nn/models/regressor.h"
 
 namespace retort {
@@ -43,7 +44,8 @@ std::unique_ptr<HeadModule> linear(CallArgs&, const Call& call, const HeadSizes&
 }  // namespace
 
 std::unique_ptr<HeadModule> build_head(CallArgs& args, const Call& call, const HeadSizes& sizes) {
-  static const std::map<std::string, Builder, std::less<>> table{{"conv_reg", conv_reg}, {"linear", linear}};
+  static const std::map<std::string, Builder, std::less<>> table{
+      {"conv_reg", conv_reg}, {"linear", linear}, {"classifier", build_classifier}, {"exits", build_exits}};
   auto head = lookup(table, call, "head")(args, call, sizes);
   name_modules(*head);
   return head;

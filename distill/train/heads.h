@@ -13,7 +13,8 @@ struct HeadSizes {
 };
 
 /// The head that `call` names, without its taps and `like`: conv_reg (FitNet's regressor: a convolution that fits the
-/// sizes, then norm and ReLU), linear. Throws ConfigError naming the nearest, ShapeError when shapes do not suit.
+/// sizes, then norm and ReLU), linear, those of logit_heads.h. Throws ConfigError naming the nearest, ShapeError when
+/// shapes do not suit.
 std::unique_ptr<HeadModule> build_head(CallArgs& args, const Call& call, const HeadSizes& sizes);
 
 }  // namespace retort

@@ -102,7 +102,8 @@ class Builder {
     method.get("method", "custom");
     for (const char* text : {"row", "title", "formula", "source", "notes", "family"})
       if (method.has(text)) method.get<std::string>(text);
-    if (method.has("checks")) skip(method.child("checks"));
+    for (const char* unused : {"checks", "trial"})
+      if (method.has(unused)) skip(method.child(unused));
     cached_ = build_roles(config_, role_settings(), setup());
     if (config_.has("job.task")) skip(config_.child("models"));  // a task offers more models than a method needs
   }
@@ -111,7 +112,7 @@ class Builder {
     return {[this](const std::string& name) { return beside(file_, name); }, sizes(), dtype_, device_};
   }
 
-  /// `checks` of a preset are read by the test program, not by runs.
+  /// `checks` of a preset are read by the test program, not by runs; `trial` was applied if it is to be.
   static void skip(Config& node) {
     if (node.is_scalar() || node.is_null()) {
       node.as<std::string>();
@@ -170,6 +171,8 @@ class Builder {
     if (!method.has("numbers")) return;
     for (Config& n : method.child("numbers").items()) {
       if (n.is_scalar() || !n.has("control")) {
+        if (n.is_scalar() && n.as<std::string>() == "job")
+          n.fail(fmt::format("the method leaves it to the job; set method.numbers.{}", n.key()));
         numbers_[n.key()] = Number::parse(n);
         continue;
       }
@@ -316,7 +319,18 @@ OpenedJob open_job(const std::string& name, const std::vector<std::string>& over
                       name, fmt::join(names_in(folder), ", "), name);
   std::vector<std::string> all{"method={extends: " + name + "}", "job.name=" + name + "-" + task};
   all.insert(all.end(), overrides.begin(), overrides.end());
-  return {file, read_job(file, all)};
+  Config job = read_job(file, all);
+  apply_trial(job.child("method"));
+  return {file, job};
+}
+
+void apply_trial(Config& method) {
+  if (!method.has("trial")) return;
+  for (Config& value : method.child("trial").items()) {
+    Config& number = method.child("numbers").child(value.key());
+    if (number.is_scalar() && number.as<std::string>() == "job")
+      method.set("numbers." + value.key(), value.as<double>());
+  }
 }
 
 Job build_job(Config config, const fs::path& file, Device device, std::optional<std::uint64_t> seed) {

@@ -64,6 +64,10 @@ void fill_tables(Job& job, const std::filesystem::path& folder);
 /// Roles answer by their models again: a table covers its source's data set only.
 void drop_tables(Job& job);
 
+/// Puts the values of a preset's `trial: {NAME: value}` where its `numbers` say `job`: what built-in tasks and checks
+/// run with, where the paper gives no number and a job has to.
+void apply_trial(Config& method);
+
 /// Names and texts of the built-in method presets, by slug.
 const std::map<std::string, std::string>& method_presets();
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "distill/objectives/match.h"
+#include "distill/train/controller.h"
 #include "distill/train/job.h"
 #include "distill/train/numbers.h"
 
@@ -42,8 +43,10 @@ struct Given {
   Clock clock;
 
   Tensors signal(const Read& r, const std::string& where) const {
-    if (r.from != Read::From::taps || r.taps.size() < 2) return {one(r.str(), where)};
     Tensors list;
+    while (const Tensor* next = find(fmt::format("{}.{}", r.str(), list.size()))) list.push_back(*next);
+    if (!list.empty()) return list;
+    if (r.from != Read::From::taps || r.taps.size() < 2) return {one(r.str(), where)};
     for (const TapId& tap : r.taps) {
       Read single = r;
       single.taps = {tap};
@@ -53,6 +56,10 @@ struct Given {
   }
 
  private:
+  const Tensor* find(const std::string& name) const {
+    const auto found = signals.find(name);
+    return found == signals.end() ? nullptr : &found->second;
+  }
   const Tensor& one(const std::string& name, const std::string& where) const {
     return lookup(signals, Call{name, {}, where}, "signal");
   }
@@ -71,6 +78,7 @@ Given parse_given(Config& check) {
   g.clock.step = check.get_int("at.step", 0, {.min = 0});
   g.clock.steps = check.get_int("at.steps", 1, {.min = 1});
   g.clock.epoch = check.get_real("at.epoch", 0.0, {.min = 0});
+  g.clock.epochs = check.get_real("at.epochs", 1.0, {.above = 0});
   return g;
 }
 
@@ -79,12 +87,26 @@ struct Values {
   double total = 0;
 };
 
-/// The first update of the method on the given signals.
-Values evaluate_update(Config method, const Given& given) {
+/// The phase that a check names, or the first.
+Config& phase_of(Config& method, const std::string& name) {
+  std::map<std::string, Config*> phases;
+  for (Config& p : method.child("phases").items()) {
+    if (name.empty()) return p;
+    phases[p.get<std::string>("name")] = &p;
+  }
+  return *lookup(phases, Call{name, {}, "checks"}, "phase");
+}
+
+/// The first update of that phase on the given signals.
+Values evaluate_update(Config method, const Given& given, const std::string& phase) {
   NumberMap numbers;
   if (method.has("numbers"))
-    for (Config& n : method.child("numbers").items()) numbers[n.key()] = Number::parse(n);
-  Config& update = method.child("phases").items().front().get().child("update").items().front();
+    for (Config& n : method.child("numbers").items()) {
+      const bool controlled = !n.is_scalar() && n.has("control");
+      numbers[n.key()] =
+          controlled ? Number(make_controller(parse_call(n.child("control")))->number()) : Number::parse(n);
+    }
+  Config& update = phase_of(method, phase).child("update").items().front();
   Values values;
   for (Config& weight : update.child("terms").items()) {
     Config& node = method.child("terms." + weight.key());
@@ -107,12 +129,13 @@ bool differ(double a, double b) { return !(std::abs(a - b) <= kDiffer * std::max
 
 void run_check(const Config& method, Config& check, std::vector<CheckResult>& results) {
   const Given given = parse_given(check);
-  const Values values = evaluate_update(method, given);
+  const std::string phase = check.get("phase", "");
+  const Values values = evaluate_update(method, given, phase);
   const auto compare = [&](const std::string& what, double expected, double got) {
     results.push_back({what, expected, got, agree(got, expected)});
   };
   for (Config& t : check.child("terms").items()) {
-    if (!values.terms.contains(t.key())) t.fail("the first update has no such term");
+    if (!values.terms.contains(t.key())) t.fail("the update has no such term");
     compare(t.key(), t.as<double>(), values.terms.at(t.key()));
   }
   const double total = check.get_real("total");
@@ -122,7 +145,7 @@ void run_check(const Config& method, Config& check, std::vector<CheckResult>& re
   for (const std::string& assignment : mutants) {
     Config mutated = method;
     mutated.apply_override(assignment);
-    const double got = evaluate_update(mutated, given).total;
+    const double got = evaluate_update(mutated, given, phase).total;
     results.push_back({"must miss: " + assignment, total, got, differ(got, total)});
   }
 }
@@ -131,6 +154,7 @@ void run_check(const Config& method, Config& check, std::vector<CheckResult>& re
 std::vector<CheckResult> check_preset(const std::string& text, const std::string& slug) {
   Config method = Config::parse(text, slug + ".yaml");
   method.resolve_extends(builtin);
+  apply_trial(method);
   std::vector<CheckResult> results;
   for (Config& check : method.child("checks").items()) run_check(method, check, results);
   if (results.empty()) method.fail("the method has no checks");

@@ -17,13 +17,14 @@ struct CheckResult {
 ///
 ///     checks:
 ///       - given: {student: [[..], ..], teacher: [[..], ..], label: [..]}   # signals, rows are samples
-///         at: {step: 0, steps: 1, epoch: 20}                               # where numbers are read; all optional
-///         terms: {ce: 0.1, kd: 0.2}                                        # per unit
-///         total: 0.3                                                       # of the first update
-///         mutants: [terms.kd.T2=false]                                     # overrides that must change the total
+///         at: {step: 0, steps: 1, epoch: 20, epochs: 240}                               # where numbers are read; all
+///         optional terms: {ce: 0.1, kd: 0.2}                                        # per unit total: 0.3 # of the
+///         first update mutants: [terms.kd.T2=false]                                     # overrides that must change
+///         the total
 ///
-/// A signal is named as the term reads it: ROLE for its output, ROLE.HEAD or ROLE.TAP otherwise. Values agree to 1e-9,
-/// relatively; a mutant must differ by 1e-3. Throws ConfigError for an unknown method, and for a preset
+/// A signal is named as the term reads it: ROLE for its output, ROLE.HEAD or ROLE.TAP otherwise; the tensors of a list
+/// have .0, .1, ... after that. Numbers left to the job have their `trial` values, controlled ones their first. Values
+/// agree to 1e-9, relatively; a mutant must differ by 1e-3. Throws ConfigError for an unknown method, and for a preset
 /// without checks or with a check that lacks mutants.
 std::vector<CheckResult> check_method(const std::string& slug);
 /// The same for a preset given as text, which may extend a built-in one.

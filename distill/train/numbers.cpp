@@ -13,10 +13,12 @@ Number Number::parse(Config& node) {
     n.loop_ = true;
     return n;
   }
-  const std::string by = node.get_choice("by", {"step", "epoch", "fraction"}, "step");
-  n.by_ = by == "step" ? By::step : by == "epoch" ? By::epoch : By::fraction;
-  const std::string shape = node.get_choice("shape", {"linear", "cosine", "sqrt"}, "linear");
-  n.form_ = shape == "linear" ? Form::linear : shape == "cosine" ? Form::cosine : Form::sqrt;
+  static const std::map<std::string, By> positions{
+      {"step", By::step}, {"epoch", By::epoch}, {"fraction", By::fraction}, {"epoch_share", By::epoch_share}};
+  static const std::map<std::string, Form> forms{
+      {"linear", Form::linear}, {"cosine", Form::cosine}, {"sqrt", Form::sqrt}, {"gaussian", Form::gaussian}};
+  n.by_ = positions.at(node.get_choice("by", {"step", "epoch", "fraction", "epoch_share"}, "step"));
+  n.form_ = forms.at(node.get_choice("shape", {"linear", "cosine", "sqrt", "gaussian"}, "linear"));
   n.points_.clear();
   for (Config& point : node.child("ramp").items()) {
     const auto pair = point.as<std::vector<double>>();
@@ -28,22 +30,41 @@ Number Number::parse(Config& node) {
   return n;
 }
 
+double Number::position(const Clock& clock) const {
+  switch (by_) {
+    case By::epoch:
+      return clock.epoch;
+    case By::fraction:
+      return static_cast<double>(clock.step) / static_cast<double>(std::max<std::int64_t>(clock.steps, 1));
+    case By::epoch_share:
+      return (std::floor(clock.epoch) + 1) / std::ceil(clock.epochs);
+    default:
+      return static_cast<double>(clock.step);
+  }
+}
+
+double Number::shaped(double f) const {
+  switch (form_) {
+    case Form::cosine:
+      return .5 - .5 * std::cos(std::numbers::pi * f);
+    case Form::sqrt:
+      return std::sqrt(f);
+    case Form::gaussian:
+      return std::exp(-5 * (1 - f) * (1 - f));
+    default:
+      return f;
+  }
+}
+
 double Number::at(const Clock& clock) const {
   if (source_) return source_();
   if (loop_) return clock.loop;
-  const double x = by_ == By::step ? static_cast<double>(clock.step)
-                   : by_ == By::epoch
-                       ? clock.epoch
-                       : static_cast<double>(clock.step) / static_cast<double>(std::max<std::int64_t>(clock.steps, 1));
+  const double x = position(clock);
   if (x < points_.front().first) return points_.front().second;
   for (std::size_t i = 1; i < points_.size(); ++i) {
     const auto [x0, y0] = points_[i - 1];
     const auto [x1, y1] = points_[i];
-    if (x >= x1) continue;
-    double f = (x - x0) / (x1 - x0);
-    if (form_ == Form::cosine) f = .5 - .5 * std::cos(std::numbers::pi * f);
-    if (form_ == Form::sqrt) f = std::sqrt(f);
-    return y0 + (y1 - y0) * f;
+    if (x < x1) return y0 + (y1 - y0) * shaped((x - x0) / (x1 - x0));
   }
   return points_.back().second;
 }

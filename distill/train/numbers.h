@@ -15,6 +15,7 @@ struct Clock {
   std::int64_t steps = 1;  ///< of the phase in all
   double epoch = 0;        ///< of the phase's first source
   double loop = 0;         ///< the value of the phase's `for` in this pass
+  double epochs = 1;       ///< of the phase in all
 };
 
 /// A constant, or piecewise interpolation through (position, value) points; beyond the ends the end values hold.
@@ -24,14 +25,19 @@ class Number {
   /// A number that something else decides, read each time it is asked for.
   explicit Number(std::function<double()> source) : source_(std::move(source)) {}
   explicit Number(double constant) : points_{{0, constant}} {}
-  /// `{ramp: [[k, v], ...], by: step|epoch|fraction, shape: linear|cosine|sqrt}`, `{for: k}` (the value of the phase's
-  /// `for`), or a plain number.
+  /// `{ramp: [[k, v], ...], by: step|epoch|fraction|epoch_share, shape: linear|cosine|sqrt|gaussian}`, `{for: k}` (the
+  /// value of the phase's `for`), or a plain number. `fraction` is the share of the phase's steps that are done,
+  /// `epoch_share` that of its epochs, the running one included; `gaussian` rises as exp(-5 (1 - x)^2) (Laine and Aila
+  /// 2017), from e^-5 of the way.
   static Number parse(Config& node);
   double at(const Clock& clock) const;
 
  private:
-  enum class By { step, epoch, fraction } by_ = By::step;
-  enum class Form { linear, cosine, sqrt } form_ = Form::linear;
+  double position(const Clock& clock) const;
+  double shaped(double f) const;
+
+  enum class By { step, epoch, fraction, epoch_share } by_ = By::step;
+  enum class Form { linear, cosine, sqrt, gaussian } form_ = Form::linear;
   std::vector<std::pair<double, double>> points_{{0, 0}};
   std::function<double()> source_;
   bool loop_ = false;

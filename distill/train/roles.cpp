@@ -1,6 +1,7 @@
 #include "distill/train/roles.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "autograd/ops/arithmetic.h"
 #include "distill/objectives/match.h"
@@ -8,6 +9,7 @@
 #include "distill/train/state.h"
 #include "io/checkpoint.h"
 #include "nn/init.h"
+#include "tensor/write.h"
 
 namespace retort {
 
@@ -86,14 +88,37 @@ class RoleBuilder {
     const Call call = parse_call(node.child("init"));
     if (call.name == "random") return;
     CallArgs args(call);
-    if (call.name != "copy") fail_lookup(call, "initial value", {"random", "copy"});
+    if (call.name != "copy" && call.name != "near") fail_lookup(call, "initial value", {"random", "copy", "near"});
     const Role& from = role_named(args.word("role"), node);
-    args.done();
     Role& role = setup_.roles.at(node.key());
     if (from.model->arch() != role.model->arch())
       node.child("init").fail(
           fmt::format("its model {} is not that of role {}, {}", role.model->arch(), from.name, from.model->arch()));
-    role.model = from.model->clone();
+    if (call.name == "copy")
+      role.model = from.model->clone();
+    else
+      move_near(role, *from.model, constant(args.call("locality")));
+    args.done();
+  }
+
+  /// A literal, or a number of the method that is constant.
+  double constant(const Call& call) {
+    const auto literal = call.number();
+    return literal ? *literal : method_.child("numbers").get_real(call.name);
+  }
+
+  /// theta <- ((1 - a) theta_other + a theta) / sqrt((1 - a)^2 + a^2): between the other's weights and the role's own
+  /// fresh ones, at their variance (Sarnthein et al. 2023).
+  void move_near(Role& role, const Model& other, double a) {
+    if (settings_.device.kind == DeviceKind::meta) return;
+    const auto source = other.clone();
+    const auto from = retort::parameters_of(*source), own = retort::parameters_of(*role.model);
+    const double scale = 1 / std::sqrt((1 - a) * (1 - a) + a * a);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      const Tensor& value = own[i].parameter->value;
+      assign_(value, (from[i].parameter->value * (1 - a) + value * a) * scale, "init");
+    }
+    finish(*role.model, role, settings_);
   }
 
   /// heads: {NAME: conv_reg(TAP like=ROLE.TAP)}; a tap is a module path, with :port when that is not `out`; `out` is

@@ -28,7 +28,11 @@ double Trainer::epoch() const {
   return static_cast<double>(phase_step_) / static_cast<double>(s.loader->steps_per_epoch());
 }
 
-Clock Trainer::clock() const { return {phase_step_, phase().steps, epoch(), phase().loop}; }
+Clock Trainer::clock() const {
+  const Source& s = setup_.sources.at(setup_.term_source.at(phase().updates[0].terms[0].first));
+  const auto of_epoch = static_cast<double>(s.loader->steps_per_epoch());
+  return {phase_step_, phase().steps, epoch(), phase().loop, static_cast<double>(phase().steps) / of_epoch};
+}
 
 void Trainer::begin_phase() {
   updates_.clear();

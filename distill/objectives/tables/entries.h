@@ -10,6 +10,8 @@ class TableArgs : public CallArgs {
   TableArgs(const Call& call, const NumberMap& numbers) : CallArgs(call), numbers_(numbers) {}
   Weight scheduled(const std::string& parameter);
   Weight scheduled(const std::string& parameter, double fallback);
+  /// A call that is a number or names one.
+  Weight of(const Call& call) const { return Weight::of(call, numbers_); }
 
  private:
   const NumberMap& numbers_;
@@ -18,16 +20,25 @@ class TableArgs : public CallArgs {
 template <class Entry>
 using Table = std::map<std::string, Entry (*)(TableArgs&), std::less<>>;
 
-/// ce(smoothing=0), kl(forward|reverse), js(beta), jeffreys, dkd(alpha=1 beta=8), pearson(rows|columns).
+/// kl(forward|reverse), js(beta), jeffreys, dkd(alpha=1 beta=8), pearson(rows|columns).
 const Table<Discrepancy>& logit_discrepancies();
+/// ce(smoothing=0), joint_ce, worst_group_ce, chosen_ce.
+const Table<Discrepancy>& label_discrepancies();
+/// soft_ce, brier, ofa(eps=1).
+const Table<Discrepancy>& soft_target_discrepancies();
+/// plackett_luce, bce, list_ce, discriminate.
+const Table<Discrepancy>& score_discrepancies();
 /// sq, l1.
 const Table<Discrepancy>& feature_discrepancies();
 /// none, standardize (per row: subtract the mean, divide by the unbiased deviation + 1e-7), normalize (rows to unit
 /// length), pool (global average).
 const Table<Relation>& relations();
-/// first (the only read), mean_prob (mean of several teachers' softmax(z / T_target), as log-probabilities).
+/// take(start step=1): some tensors of a list.
+const Table<Relation>& logit_relations();
+/// first (the only read), all, repeat, pick(k), mean_prob (of several teachers' softmax(z / T_target)), mean_logits,
+/// aggregate_views, committee(power e...), past(alpha).
 const Table<TargetMap>& target_maps();
-/// labelled (1 where there is a label).
+/// student_share, more_reliable.
 const Table<UnitWeight>& unit_weights();
 /// rotate(STATE k) by k quarter turns, flip(STATE).
 const Table<State>& states();

@@ -1,4 +1,4 @@
-// distill/objectives/tables/logit_discrepancies.cpp -- comparisons of class logits with labels or with a teacher's.
+// distill/objectives/tables/logit_discrepancies.cpp -- divergences and correlations of class logits and a teacher's.
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/create.h"
 #include "autograd/ops/elementwise.h"
@@ -12,21 +12,6 @@
 namespace retort {
 
 namespace {
-Discrepancy make_ce(TableArgs& args) {
-  const double smoothing = args.number("smoothing", 0.0, {.min = 0, .max = 1});
-  Discrepancy d;
-  d.labels = true;
-  d.formula = "-log softmax(z)_y";
-  d.value = [smoothing](const Comparison& c) {
-    const Tensor z = rows(c.pred);
-    const Tensor first = cross_entropy(z, c.batch.y, smoothing);
-    if (!c.batch.y2.defined()) return first;
-    const Tensor lambda = cast(c.batch.lambda, z.dtype());
-    return lambda * first + (1.0 - lambda) * cross_entropy(z, c.batch.y2, smoothing);
-  };
-  return d;
-}
-
 Discrepancy divergence(std::string formula, std::function<Tensor(const Comparison&)> value) {
   Discrepancy d;
   d.logits = true;
@@ -107,7 +92,6 @@ Discrepancy make_pearson(TableArgs& args) {
 
 const Table<Discrepancy>& logit_discrepancies() {
   static const Table<Discrepancy> entries{
-      {"ce", make_ce},
       {"kl", make_kl},
       {"js", make_js},
       {"jeffreys", [](TableArgs&) { return divergence("KL(p_t || p_s) + KL(p_s || p_t)", jeffreys); }},

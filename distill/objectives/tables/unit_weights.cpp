@@ -7,17 +7,28 @@
 namespace retort {
 
 namespace {
-/// 1 - exp(-CE_student / CE_teacher): a sample that the student knows better than the teacher counts less (WSLD, Zhou
-/// et al. 2021).
-Tensor student_share(const Comparison& c) {
-  const Tensor s = cross_entropy(rows(c.pred), c.batch.y), t = cross_entropy(rows(c.target), c.batch.y);
-  return 1.0 - exp(neg(s / t));
+Tensor ce_of(const Tensor& logits, const Comparison& c) { return cross_entropy(rows(logits), c.batch.y); }
+
+/// 1 - exp(-CE_student / CE_teacher), 1e-7 in the denominator: a sample that the student knows better than the teacher
+/// counts less, and one without a label not at all (WSLD, Zhou et al. 2021).
+Tensor student_share(const Comparison& c) { return 1.0 - exp(neg(ce_of(c.pred, c) / (ce_of(c.target, c) + 1e-7))); }
+
+/// 1 where the target's cross-entropy is below the prediction's: of two peers the better one teaches.
+Tensor more_reliable(const Comparison& c) {
+  const Tensor own = ce_of(c.pred, c);
+  return cast(less(ce_of(c.target, c), own), own.dtype());
+}
+
+template <Tensor (*f)(const Comparison&)>
+UnitWeight of(TableArgs&) {
+  return f;
 }
 }  // namespace
 
 const Table<UnitWeight>& unit_weights() {
   static const Table<UnitWeight> entries{
-      {"student_share", [](TableArgs&) -> UnitWeight { return student_share; }},
+      {"student_share", of<student_share>},
+      {"more_reliable", of<more_reliable>},
   };
   return entries;
 }

@@ -1,0 +1,24 @@
+// distill/objectives/tables/logit_relations.cpp -- which tensors of a list are compared.
+#include "distill/objectives/tables/entries.h"
+
+namespace retort {
+
+namespace {
+/// Elements start, start + step, ... of a list: one kind of result of heads with several.
+Relation make_take(TableArgs& args) {
+  const auto start = static_cast<std::size_t>(args.integer("start", {.min = 0}));
+  const auto step = static_cast<std::size_t>(args.integer("step", 1, {.min = 1}));
+  return {[start, step](const Tensors& list) {
+    Tensors taken;
+    for (std::size_t i = start; i < list.size(); i += step) taken.push_back(list[i]);
+    return taken;
+  }};
+}
+}  // namespace
+
+const Table<Relation>& logit_relations() {
+  static const Table<Relation> entries{{"take", make_take}};
+  return entries;
+}
+
+}  // namespace retort

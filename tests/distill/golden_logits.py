@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Golden values of the methods on logits, labels and peers: golden_methods.py continued, in plain Python."""
+from math import exp, log
+
+from golden_methods import LABEL, STUDENT, TEACHER, ce, kl, mean, show, softmax, tempered_kl
+
+OTHER = [[-0.3, 0.8, 1.1, -0.9], [0.2, 0.7, -1.4, 0.6], [1.3, -0.5, 0.4, 0.1]]
+PEER = [TEACHER[0], OTHER[1], TEACHER[2]]
+ROUND = OTHER[:2] + [[-1.3, 0.5, 0.4, 0.1]]
+HEADS = [STUDENT, [[0.1, 0.6, -0.3, 0.2], [-0.5, 0.4, 0.9, 0.7], [0.8, -0.2, 0.1, 0.3]]]
+STAGES = [HEADS[1], [[1.1, -0.6, 0.4, 0.5], [0.2, 0.3, -0.9, 0.6], [-0.7, 1.2, 0.5, -0.1]]]
+EXITS = [[TEACHER[0], TEACHER[1]], [[-0.4, 0.9, 0.8, -1.2], [-1.0, 1.7, 0.2, 0.5]]]
+EXIT_FEATURES = [[[0.5, -1.0, 0.25], [2.0, 0.0, -0.5]], [[1.5, 0.0, 0.75], [-1.0, 0.5, 0.25]]]
+FEATURES = [[0.0, -0.5, 1.0], [1.0, 0.5, 0.5]]
+JOINT = [  # by view, sample: logits over y * 4 + view
+    [[0.1, -0.2, 0.3, 0.4, -0.5, 0.6, 0.7, -0.8], [0.9, -0.1, 0.2, -0.3, 0.4, 0.5, -0.6, 0.7]],
+    [[-0.4, 0.5, 0.6, -0.7, 0.8, 0.9, -1.0, 0.2], [0.3, 0.1, -0.5, 0.2, 0.6, -0.9, 0.4, 0.8]],
+    [[0.2, 0.7, -0.1, 0.5, -0.3, 0.4, 0.9, -0.6], [-0.8, 0.3, 0.6, 0.1, 0.2, -0.4, 0.5, 0.7]],
+    [[0.6, -0.3, 0.8, 0.2, 0.1, -0.5, 0.4, 0.9], [0.7, 0.2, -0.4, 0.5, -0.6, 0.3, 0.8, -0.1]],
+]
+
+
+def hard(z, y):
+    return -log(softmax(z)[y])
+
+
+def cross(p, z, T=1.0):
+    return -sum(a * log(b) for a, b in zip(p, softmax(z, T)))
+
+
+def onehot(y, n=4):
+    return [1.0 if c == y else 0.0 for c in range(n)]
+
+
+def sigma(x):
+    return 1 / (1 + exp(-x))
+
+
+def plackett_luce(s, t, y, T):
+    order = [y] + sorted((c for c in range(len(t)) if c != y), key=lambda c: -t[c])
+    weight = softmax(t, T)
+    return sum(weight[c] * (log(sum(exp(s[l]) for l in order[k:])) - s[c]) for k, c in enumerate(order))
+
+
+def ofa(s, t, y, eps):
+    p = softmax(t)
+    return cross([(p[c] + (c == y)) ** eps - (c == y) for c in range(len(p))], s)
+
+
+def right(z, y):
+    return max(range(len(z)), key=lambda c: z[c]) == y
+
+
+def worst_group():
+    groups = {}
+    for s, t, y in zip(STUDENT, TEACHER, LABEL):
+        groups.setdefault(right(t, y), []).append(hard(s, y))
+    return max(mean(g) for g in groups.values())
+
+
+def chosen():
+    agree, differ = [], []
+    for i, y in enumerate(LABEL):
+        rounds = [TEACHER[i], ROUND[i]]
+        loss = sum(hard(h[i], max(range(4), key=lambda c: r[c])) for h, r in zip(HEADS, rounds))
+        (agree if len({right(r, y) for r in rounds}) == 1 else differ).append(loss)
+    return 0.5 * mean(agree) + 0.5 * mean(differ)
+
+
+def list_ce(s, t):
+    q, score = [sigma(x) for x in t], [sigma(x) for x in s]
+    return -sum(a * log(b / sum(score)) for a, b in zip(q, score)) / sum(q)
+
+
+def main():
+    triples = list(zip(STUDENT, TEACHER, LABEL))
+    smooth = [[(1 - 0.1) * h + 0.1 / 4 for h in onehot(y)] for y in LABEL]
+    show("label-smoothing", {"ce": mean([cross(q, z) for q, z in zip(smooth, STUDENT)])}, {"ce": 1})
+    weighted = [(1 - exp(-hard(s, y) / (hard(t, y) + 1e-7))) * cross(softmax(t, 2), s, 2) for s, t, y in triples]
+    show("wsld", {"ce": ce(), "kd": 4 * mean(weighted)}, {"ce": 1, "kd": 2.25})
+    forward = tempered_kl(STUDENT, TEACHER, 1)
+    show("ssld-network-distillation", {"kd": forward + tempered_kl(TEACHER, STUDENT, 1)}, {"kd": 0.5})
+    show("plackett-luce-distillation", {"kd": mean([plackett_luce(s, t, y, 4) for s, t, y in triples])}, {"kd": 1})
+    point = mean([-sum(sigma(b) * log(sigma(a)) + sigma(-b) * log(sigma(-a)) for a, b in zip(s, t)) for s, t, _ in triples])
+    show("regression-compatible-ranking", {"point": point, "list": mean([list_ce(s, t) for s, t, _ in triples])},
+         {"point": 0.5, "list": 0.5})
+    show("dml", {"ce": ce(), "kd": forward}, {"ce": 1, "kd": 1})
+    show("born-again", {"ce": ce(), "kd": forward}, {"ce": 1, "kd": 1})
+    brier = mean([mean([(a - b) ** 2 for a, b in zip(softmax(s), softmax(t))]) for s, t, _ in triples])
+    show("mean-teacher", {"ce": ce(), "consistency": brier}, {"ce": 1, "consistency": 10 * exp(-5 * 0.25)})
+    a = 0.8 * 3 / 4
+    soft = [cross([(1 - a) * h + a * p for h, p in zip(onehot(y), softmax(t))], s) for s, t, y in triples]
+    show("ps-kd", {"soft": mean(soft)}, {"soft": 1})
+    two, labels = [[0.3, -1.0], [1.5, 0.2]], [1, 0]
+    views = mean([hard(JOINT[j][i], labels[i] * 4 + j) for i in range(2) for j in range(4)])
+    voted = [[mean([JOINT[j][i][c * 4 + j] for j in range(4)]) for c in range(2)] for i in range(2)]
+    show("self-supervised-label-augmentation",
+         {"ce": mean([hard(z, y) for z, y in zip(two, labels)]), "sla": views, "sd": tempered_kl(two, voted, 1)},
+         {"ce": 1, "sla": 1, "sd": 1})
+    first = STUDENT[:2]
+    hints = [sum((x - f) ** 2 for x, f in zip(e[i], FEATURES[i])) for e in EXIT_FEATURES for i in range(2)]
+    show("byot", {"ce": mean([hard(z, y) for z, y in zip(first, LABEL)]),
+                  "exit": sum(mean([hard(z, y) for z, y in zip(e, LABEL)]) for e in EXITS),
+                  "kd": sum(tempered_kl(e, first, 3) for e in EXITS), "hint": sum(hints) / 2},
+         {"ce": 1, "exit": 0.9, "kd": 0.1, "hint": 1e-6})
+    stages = sum(mean([ofa(s, t, y, 1) for s, t, y in zip(e, TEACHER, LABEL)]) for e in STAGES)
+    show("ofa-kd", {"ce": ce(), "kd": mean([ofa(s, t, y, 1) for s, t, y in triples]), "stages": stages},
+         {"ce": 1, "kd": 1, "stages": 1})
+    show("random-teacher", {"kd": mean([cross(softmax(t), s) for s, t, _ in triples])}, {"kd": 1})
+    w = [0.6**2 / (0.6**2 + 0.3**2), 0.3**2 / (0.6**2 + 0.3**2)]
+    committee = mean([cross([w[0] * p + w[1] * q for p, q in zip(softmax(t), softmax(o))], s)
+                      for s, t, o in zip(STUDENT, TEACHER, OTHER)])
+    show("distill-nearest-weighted", {"ce": ce(), "committee": committee}, {"ce": 0.3, "committee": 0.7})
+    show("rich-feature-construction", {"dro": worst_group()}, {"dro": 1})
+    show("rich-feature-construction", {"synthesis": chosen()}, {"synthesis": 1})
+    pairs = list(zip(STUDENT, PEER, LABEL))
+    peer = mean([hard(t, y) for _, t, y in pairs])
+    to_student = mean([(hard(t, y) < hard(s, y)) * kl(softmax(t), softmax(s)) for s, t, y in pairs])
+    to_peer = mean([(hard(s, y) < hard(t, y)) * kl(softmax(s), softmax(t)) for s, t, y in pairs])
+    show("cnn-vit-collaboration", {"ce": ce(), "ce_peer": peer, "kd": to_student, "kd_peer": to_peer},
+         {"ce": 1, "ce_peer": 1, "kd": 1, "kd_peer": 1})
+
+
+if __name__ == "__main__":
+    main()
