@@ -105,7 +105,8 @@ class Builder {
     for (const char* unused : {"checks", "trial"})
       if (method.has(unused)) skip(method.child(unused));
     cached_ = build_roles(config_, role_settings(), setup());
-    if (config_.has("job.task")) skip(config_.child("models"));  // a task offers more models than a method needs
+    if (config_.has("job.task"))  // a task offers more than a method needs
+      for (const char* part : {"models", "optim"}) skip(config_.child(part));
   }
 
   RoleSettings role_settings() const {

@@ -67,15 +67,13 @@ TEST_CASE("heads: a classifier averages positions or tokens and gives `times` as
 }
 
 TEST_CASE("roles: weights near another role's keep their variance at every distance") {
-  const test::TemporaryFolder folder;
   double before = 0;
   for (const double a : {0.0, 0.2, 0.5, 1.0}) {
     CAPTURE(a);
-    const auto file = write_tiny_job(folder.path(),
-                                     "{extends: random-teacher, numbers: {alpha: " + std::to_string(a) +
-                                         "}, roles: {student: {init: near(teacher alpha)}}}",
-                                     "", "convnet(widths=24x24 depth=1)");
-    Job job = tiny_job(file);
+    const OpenedJob opened =
+        open_job("random-teacher", {"job.task=tiny", "models.student.arch=convnet(widths=24x24 depth=1)",
+                                    "method.numbers.alpha=" + std::to_string(a)});
+    Job job = build_job(opened.config, opened.file, kCpu);
     const auto teacher = weights_of(job.setup.roles.at("teacher")), student = weights_of(job.setup.roles.at("student"));
     CHECK(variance(student) == doctest::Approx(variance(teacher)).epsilon(0.05));
     double apart = 0;

@@ -246,8 +246,8 @@ TEST_CASE("objectives: a discriminator that says nothing costs log 2") {
 
 TEST_CASE("numbers: a Gaussian rise, and the share of epochs begun") {
   const auto number = [](const std::string& yaml) {
-    Config c = Config::parse("n: " + yaml, "test");
-    return Number::parse(c.child("n"));
+    Config c = Config::parse("rise: " + yaml, "test");
+    return Number::parse(c.child("rise"));
   };
   const Number rise = number("{ramp: [[0, 0], [1, 2]], by: fraction, shape: gaussian}");
   CHECK(rise.at({.step = 0, .steps = 4}) == doctest::Approx(2 * std::exp(-5.)));
