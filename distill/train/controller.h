@@ -14,7 +14,8 @@ using Metrics = std::vector<std::pair<std::string, double>>;
 class Controller {
  public:
   virtual ~Controller() = default;
-  virtual void update(const Metrics& metrics) = 0;
+  /// `clock` is that of the step.
+  virtual void update(const Metrics& metrics, const Clock& clock) = 0;
   double number() const { return state_.values()[0]; }
   /// f64 [k], the number first: saved and restored with the run.
   Tensor& state() { return state_; }
@@ -30,6 +31,9 @@ class Controller {
 
 /// dual(term=T target=c rate=r start=0): lambda <- max(0, lambda + r (shown loss of T - c)), the multiplier of the
 /// constraint that T stays below c (gradient ascent on the Lagrangian).
+/// climb(term=T layers=n threshold=c patience=e rate=1): the layer 1 .. n that a student imitates. The terms T1 .. Tn
+/// show 1 - similarity to each; it starts at the most similar one, and goes on as soon as the running average of the
+/// present one's similarity (a new value weighs `rate`) reaches c, or after e epochs (LEAP).
 /// Throws ConfigError naming the nearest entry.
 std::shared_ptr<Controller> make_controller(const Call& call);
 

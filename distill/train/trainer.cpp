@@ -128,7 +128,7 @@ Metrics Trainer::advance() {
   }
   metrics.insert(metrics.begin(), {"loss/total", total});
   follow();
-  for (auto& [name, controller] : setup_.controllers) controller->update(metrics);
+  for (auto& [name, controller] : setup_.controllers) controller->update(metrics, clock());
   ++global_step_;
   ++phase_step_;
   if (phase_step_ >= phase().steps) {

@@ -6,6 +6,7 @@
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/linalg.h"
 #include "autograd/ops/nn.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
@@ -242,6 +243,16 @@ TEST_CASE("objectives: a discriminator that says nothing costs log 2") {
   CHECK(value("discriminate", compare(zero, zero)) == doctest::Approx(std::log(2.)).epsilon(1e-12));
   CHECK(value("discriminate", compare(row({9, -9}), row({-9, 9}))) < 1e-3);
   CHECK(value("discriminate", compare(row({-9, 9}), row({9, -9}))) > 8);  // roles exchanged
+}
+
+TEST_CASE("objectives: linear CKA forgets rotations and scales, and counts tokens as samples") {
+  const Tensor x = randn({6, 5, 4}, 1), q = qr(randn({4, 4}, 2)).q;
+  CHECK(std::abs(value("linear_cka", compare(x, matmul(x, q) * 2.5))) < 1e-12);
+  CHECK(value("linear_cka", compare(x, x * x)) > .1);
+  CHECK(value("linear_cka", compare(x, reshape(x, {30, 4}))) == doctest::Approx(0).epsilon(1e-12));
+  const Tensor constant = Tensor::full({6, 5, 4}, 3., DType::f64);
+  CHECK(value("linear_cka", compare(x, constant)) == 1.0);
+  CHECK(largest(gradient("linear_cka", compare(constant, x))) < 1e-6);
 }
 
 TEST_CASE("numbers: a Gaussian rise, and the share of epochs begun") {

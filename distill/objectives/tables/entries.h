@@ -28,6 +28,8 @@ const Table<Discrepancy>& label_discrepancies();
 const Table<Discrepancy>& soft_target_discrepancies();
 /// plackett_luce, bce, list_ce, discriminate.
 const Table<Discrepancy>& score_discrepancies();
+/// linear_cka.
+const Table<Discrepancy>& alignment_discrepancies();
 /// sq, l1.
 const Table<Discrepancy>& feature_discrepancies();
 /// none, standardize (per row: subtract the mean, divide by the unbiased deviation + 1e-7), normalize (rows to unit
