@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Golden values of the methods on logits, labels and peers: golden_methods.py continued, in plain Python."""
-from math import exp, log
+from math import exp, log, sqrt
 
 from golden_methods import LABEL, STUDENT, TEACHER, ce, kl, mean, show, softmax, tempered_kl
 
@@ -119,6 +119,57 @@ def main():
     to_peer = mean([(hard(s, y) < hard(t, y)) * kl(softmax(s), softmax(t)) for s, t, y in pairs])
     show("cnn-vit-collaboration", {"ce": ce(), "ce_peer": peer, "kd": to_student, "kd_peer": to_peer},
          {"ce": 1, "ce_peer": 1, "kd": 1, "kd_peer": 1})
+
+    meal()
+    prototypes()
+    leap()
+
+
+def meal():
+    ensemble = [[(p + q) / 2 for p, q in zip(softmax(t), softmax(o))] for t, o in zip(TEACHER, OTHER)]
+    d_student = [[0.0, 0.7], [1.2, 0.0], [0.4, 0.3]]
+    d_teachers = [[0.5, 0.0], [0.0, 0.0], [0.2, 1.1]]
+    bce = [-log(sigma(z)) if yes else -log(sigma(-z)) for rows, answer in ((d_student, (1, 0)), (d_teachers, (0, 1)))
+           for row in rows for z, yes in zip(row, answer)]
+    show("meal-v2", {"soft": mean([cross(p, s) for p, s in zip(ensemble, STUDENT)]), "disc": mean(bce)},
+         {"soft": 1, "disc": 1})
+
+
+def squares(a, b):
+    return mean([mean([(x - y) ** 2 for x, y in zip(u, v)]) for u, v in zip(a, b)])
+
+
+def prototypes():
+    found, enriched = EXIT_FEATURES[0], [[0.1, 0.6, -0.3], [-0.5, 0.4, 0.9]]
+    show("prototype-cross-task-kd",
+         {"task": mean([hard(z, y) for z, y in zip(STUDENT[:2], LABEL)]), "prototypes": squares(found, FEATURES),
+          "feature": squares(enriched, FEATURES)}, {"task": 1, "prototypes": 1, "feature": 1})
+
+
+def cka(x, y):
+    """1 - linear CKA of two lists of vectors."""
+    def centred(v):
+        means = [mean(c) for c in zip(*v)]
+        return [[a - m for a, m in zip(row, means)] for row in v]
+
+    def product(a, b):
+        return sum(sum(p[i] * q[j] for p, q in zip(a, b)) ** 2 for i in range(len(a[0])) for j in range(len(b[0])))
+
+    x, y = centred(x), centred(y)
+    return 1 - product(x, y) / sqrt(product(x, x) * product(y, y))
+
+
+def leap():
+    student = [[[0.5, -1.0], [2.0, 0.0], [0.3, 0.8]], [[0.1, 0.6], [-0.5, 0.4], [0.9, -0.2]]]
+    blocks = [[[[0.0, -0.5], [1.0, 0.5], [-0.3, 0.7]], [[0.2, 0.4], [-0.6, 1.1], [0.8, 0.5]]],
+              [[[0.4, -0.1], [0.3, 0.9], [1.2, -0.8]], [[-0.7, 0.6], [0.5, 0.1], [-0.2, 0.3]]],
+              [[[1.4, 0.2], [-0.3, 0.6], [0.7, 0.1]], [[0.9, -0.4], [0.8, 0.3], [-1.1, 0.5]]]]
+    patches = [mean([(a - b) ** 2 for u, v in zip(s[1:], t[1:]) for a, b in zip(u, v)]) for s, t in zip(student, blocks[0])]
+    tokens = sum(student, [])
+    terms = {"patches": mean(patches), "class": squares([s[0] for s in student], [t[0] for t in blocks[0]])}
+    for k, block in enumerate(blocks):
+        terms[f"cka{k + 1}"] = cka(tokens, sum(block, []))
+    show("leap", terms, {"patches": 1, "class": 0.05, "cka1": 0, "cka2": 0, "cka3": 0})
 
 
 if __name__ == "__main__":
