@@ -45,6 +45,8 @@ struct StatUpdate {
 /// buffer = (1 - momentum) buffer + momentum * the mean of its values in `updates` (one per micro-batch).
 void apply_statistics(std::span<const StatUpdate> updates);
 
+struct Conditions;  // nn/denoiser.h
+
 class Ctx {
  public:
   bool training = false;
@@ -54,6 +56,7 @@ class Ctx {
   Rng rng{0};                               ///< random draws of the forward are keyed by it, `step` and `samples`
   std::uint32_t step = 0;
   Tensor samples;                            ///< i64 [N], global sample indices of the batch; undefined: 0..N-1
+  const Conditions* given = nullptr;         ///< what a denoiser is told beside its input; null: nothing
   std::vector<TapId> wanted;                 ///< taps to deliver, in order of `tapped`
   bool recompute = false;                    ///< models recompute their blocks in the backward walk: nn/checkpoint.h
   bool stop_after_taps = false;              ///< the model may stop once every wanted tap was delivered

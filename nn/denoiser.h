@@ -1,6 +1,6 @@
 // nn/denoiser.h -- networks of diffusion and flow models: a noisy sample, what is known about it, an answer.
 #pragma once
-#include "nn/context.h"
+#include "nn/model.h"
 
 namespace retort {
 
@@ -16,13 +16,11 @@ struct Conditions {
 /// What its answer means (a clean sample, noise, a velocity) is for the caller to know. x is f32 or f64, and so is the
 /// answer; inside, the net computes in ctx.compute when that is 16-bit. Throws ConfigError for a condition the net does
 /// not have.
-struct Denoiser : Module {
+struct Denoiser : Model {
   /// Undefined when ctx.stop_after_taps is set and every wanted tap was delivered on the way.
   virtual Tensor forward(const Tensor& x, const Conditions& given, Ctx& ctx) const = 0;
-  /// A deep copy: a student, a tracker, an average.
-  virtual std::unique_ptr<Denoiser> clone() const = 0;
-  /// The call expression that builds this architecture; stored in checkpoints.
-  virtual std::string arch() const = 0;
+  /// As a Model it is told what ctx.given says.
+  Tensor forward(const Tensor& x, Ctx& ctx) const final;
 };
 
 /// The dtype that a net with this input computes in.

@@ -11,9 +11,10 @@ class Match final : public Term {
   explicit Match(MatchSpec spec) : spec_(std::move(spec)), reads_(spec_.pred) {
     reads_.insert(reads_.end(), spec_.target.begin(), spec_.target.end());
   }
+  const std::string& name() const override { return spec_.name; }
   Scope scope() const override { return spec_.d.scope; }
   const std::vector<Read>& reads() const override { return reads_; }
-  const std::vector<State>& states() const override { return spec_.states; }
+  const StatePlan& plan() const override { return spec_.plan; }
   bool uses_labels() const override { return spec_.d.labels; }
 
   double units(const Batch& batch) const override {
@@ -25,17 +26,22 @@ class Match final : public Term {
     return labelled;
   }
 
-  Part eval(const Batch& batch, const Signals& signals, const Clock& clock) const override {
+  Part eval(const TermInput& in) const override {
     Comparison c;
-    c.batch = batch;
+    c.batch = in.batch;
     c.T_pred = spec_.T_pred;
     c.T_target = spec_.T_target;
-    c.clock = clock;
-    const auto targets = signals.begin() + static_cast<std::ptrdiff_t>(spec_.pred.size());
-    for (auto s = signals.begin(); s != targets; ++s) c.preds.insert(c.preds.end(), s->begin(), s->end());
+    c.clock = in.clock;
+    const auto targets = in.signals.begin() + static_cast<std::ptrdiff_t>(spec_.pred.size());
+    for (auto s = in.signals.begin(); s != targets; ++s) c.preds.insert(c.preds.end(), s->begin(), s->end());
     c.preds = spec_.relate(c.preds);
-    if (!spec_.target.empty()) c.targets = target(std::vector<Tensors>(targets, signals.end()), c);
-    return value(c);
+    if (!spec_.target.empty()) c.targets = target(std::vector<Tensors>(targets, in.signals.end()), c);
+    Tensor time_weight;
+    if (spec_.time_weight) {
+      const State* state = spec_.plan.find(spec_.pred[0].at);
+      time_weight = spec_.time_weight({in.states.at(state->time), {}, *in.schedule});
+    }
+    return value(c, time_weight);
   }
 
  private:
@@ -45,7 +51,7 @@ class Match final : public Term {
     return spec_.relate_target(spec_.map({read, preds, c.batch, spec_.T_target, c.clock}));
   }
 
-  Part value(Comparison& c) const {
+  Part value(Comparison& c, const Tensor& time_weight) const {
     Part part;
     const std::size_t pairs = spec_.d.lists ? 1 : c.preds.size();
     if (!spec_.d.lists && !spec_.target.empty() && c.targets.size() != pairs)
@@ -55,12 +61,12 @@ class Match final : public Term {
     for (std::size_t i = 0; i < pairs; ++i) {
       c.pred = c.preds[i];
       if (!c.targets.empty()) c.target = c.targets[i];
-      add(part, c, spec_.pairs.empty() ? 1.0 : spec_.pairs[i]);
+      add(part, c, time_weight, spec_.pairs.empty() ? 1.0 : spec_.pairs[i]);
     }
     return part;
   }
 
-  void add(Part& part, const Comparison& c, double share) const {
+  void add(Part& part, const Comparison& c, const Tensor& time_weight, double share) const {
     if (!spec_.d.lists && c.target.defined() && !(c.target.shape() == c.pred.shape()))
       throw ShapeError(
           "term {}: prediction and target differ in shape; got {} and {}; hint: a head maps one to the "
@@ -69,7 +75,11 @@ class Match final : public Term {
     double scale = spec_.T2 ? share * spec_.T_pred * spec_.T_target : share;
     if (spec_.mean_within) scale /= static_cast<double>(c.pred.numel()) / static_cast<double>(c.pred.shape()[0]);
     const Tensor weight = spec_.weight ? stop_gradient(spec_.weight(c)) : Tensor();
-    const auto summed = [&](const Tensor& value) { return sum(weight.defined() ? weight * value : value) * scale; };
+    const auto summed = [&](Tensor value) {
+      if (weight.defined()) value = weight * value;
+      if (time_weight.defined()) value = cast(time_weight, value.dtype()) * value;
+      return sum(value) * scale;
+    };
     const Tensor total = summed(spec_.d.value(c));
     Tensor shown = stop_gradient(total);
     if (spec_.d.floor) shown = shown - summed(stop_gradient(spec_.d.floor(c)));
@@ -81,12 +91,12 @@ class Match final : public Term {
   std::vector<Read> reads_;
 };
 
-std::vector<Read> parse_reads(Config& node) {
+std::vector<Read> parse_reads(Config& node, const NumberMap& numbers) {
   std::vector<Read> reads;
   if (node.is_list())
-    for (Config& c : node.items()) reads.push_back(parse_read(c));
+    for (Config& c : node.items()) reads.push_back(parse_read(c, numbers));
   else
-    reads.push_back(parse_read(node));
+    reads.push_back(parse_read(node, numbers));
   return reads;
 }
 
@@ -127,10 +137,15 @@ TapId parse_tap(const std::string& text) {
   return colon == std::string::npos ? TapId{text} : TapId{text.substr(0, colon), text.substr(colon + 1)};
 }
 
-Read parse_read(Config& node) {
+Read parse_read(Config& node, const NumberMap& numbers) {
   Read r;
   if (node.is_scalar()) {
     r.role = node.as<std::string>();
+    if (r.role == "x" || r.role == "noise") {
+      r.from = Read::From::state;
+      r.at = r.role;
+      return r;
+    }
     if (const auto at = r.role.find('@'); at != std::string::npos) {
       r.at = r.role.substr(at + 1);
       r.role.erase(at);
@@ -155,21 +170,41 @@ Read parse_read(Config& node) {
       r.taps.push_back(parse_tap(node.get<std::string>("tap")));
     if (r.taps.empty()) node.child("tap").fail("name at least one tap");
   } else {
-    node.get_choice("out", {"logits", "out"}, "out");
+    const std::string out = node.get_choice("out", {"logits", "out", "x0", "eps", "v", "score", "dxdt"}, "out");
+    if (out != "logits" && out != "out") r.space = make_space(Call{out, {}, node.where()});
   }
+  r.conditional = !node.has("cond") || node.get_choice("cond", {"given", "null"}) == "given";
+  if (node.has("guide")) r.guide = Weight::of(parse_call(node.child("guide")), numbers);
   r.live = node.get("live", false);
   return r;
 }
 
-MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& numbers) {
+StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule) {
+  StatePlan plan;
+  if (term.has("times")) {
+    if (!schedule) term.child("times").fail("no role of this term has a schedule of noise");
+    for (Config& t : term.child("times").items())
+      plan.times.push_back({t.key(), make_time_law(parse_call(t), *schedule)});
+  }
+  if (term.has("points"))
+    for (Config& p : term.child("points").items()) plan.states.push_back(make_state(p.key(), parse_call(p), numbers));
+  return plan;
+}
+
+const State* StatePlan::find(const std::string& name) const {
+  for (const State& s : states)
+    if (s.name == name) return &s;
+  return nullptr;
+}
+
+MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& numbers, const NoiseSchedule* schedule) {
   MatchSpec s;
   s.name = name;
-  if (term.has("points"))
-    for (Config& p : term.child("points").items()) s.states.push_back(make_state(p.key(), parse_call(p), numbers));
-  s.pred = parse_reads(term.child("pred"));
+  s.plan = parse_plan(term, numbers, schedule);
+  s.pred = parse_reads(term.child("pred"), numbers);
   for (Read& r : s.pred) r.live = true;
   Config& target = term.child("target");
-  if (!(target.is_scalar() && target.as<std::string>() == "label")) s.target = parse_reads(target);
+  if (!(target.is_scalar() && target.as<std::string>() == "label")) s.target = parse_reads(target, numbers);
   s.d = make_discrepancy(parse_call(term.child("d")), numbers);
   if (s.d.labels && !s.target.empty()) target.fail("this discrepancy compares with labels; write target: label");
   if (!s.d.labels && s.target.empty()) target.fail("this discrepancy needs a read of a role, not labels");
@@ -178,7 +213,13 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
   s.relate_target = term.has("relate_target") ? parse_relation(term.child("relate_target"), numbers) : s.relate;
   if (s.target.size() > 1 && !term.has("map")) term.fail("several targets need a `map` that makes one of them");
   s.map = make_target_map(term.has("map") ? parse_call(term.child("map")) : Call{"first", {}, term.where()}, numbers);
-  if (term.has("weight")) s.weight = make_unit_weight(parse_call(term.child("weight")), numbers);
+  if (term.has("weight")) {
+    const State* state = s.plan.find(s.pred[0].at);
+    if (state && !state->time.empty())
+      s.time_weight = make_weight(parse_call(term.child("weight")));
+    else
+      s.weight = make_unit_weight(parse_call(term.child("weight")), numbers);
+  }
   if (term.has("pairs")) s.pairs = term.get<std::vector<double>>("pairs");
   parse_temperatures(s, term);
   parse_reduce(s, term);

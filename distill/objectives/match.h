@@ -1,5 +1,6 @@
 // distill/objectives/match.h -- the term Match: sum over units of w D(relate(pred), relate(map(targets))).
 #pragma once
+#include "distill/diffusion/weights.h"
 #include "distill/objectives/discrepancy.h"
 
 namespace retort {
@@ -8,11 +9,12 @@ namespace retort {
 struct MatchSpec {
   std::string name;
   std::vector<Read> pred, target;  ///< no target: labels
-  std::vector<State> states;
+  StatePlan plan;
   Discrepancy d;
   Relation relate, relate_target;  ///< of predictions; of targets after `map`
   TargetMap map;
   UnitWeight weight;          ///< empty: 1
+  TimeWeight time_weight;     ///< of the predictions' time; empty: 1
   std::vector<double> pairs;  ///< weights of the pairs of a list; empty: 1 each
   double T_pred = 1, T_target = 1;
   bool T2 = false;           ///< multiply by T_pred T_target
@@ -24,10 +26,14 @@ std::unique_ptr<Term> make_match(MatchSpec spec);
 /// Parses `terms.NAME` of a preset with `kind: match`: pred, target (a read, a list of them, or label), points, relate,
 /// relate_target, map, d, weight, pairs, T, T2, reduce. `source` is returned by the caller's own reading of `from`.
 /// Throws ConfigError at the key that is wrong.
-MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& numbers);
+MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& numbers,
+                      const NoiseSchedule* schedule = nullptr);
 
-/// A read: ROLE, ROLE@STATE or {role | store, at, out | tap | head, live}.
-Read parse_read(Config& node);
+/// A read: ROLE, ROLE@STATE or {role | store, at, out | tap | head, live, cond, guide}; the words x, noise and a
+/// state's name stand for themselves.
+Read parse_read(Config& node, const NumberMap& numbers = {});
+/// `times` and `points` of a term.
+StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule);
 /// PATH or PATH:PORT.
 TapId parse_tap(const std::string& text);
 

@@ -27,7 +27,15 @@ class ModelNet final : public Net {
     ctx.wanted = want.taps;
     ctx.stop_after_taps = !want.out;
     Reply reply;
-    const Tensor x = grad == Grad::None ? stop_gradient(query.x) : query.x;
+    Tensor x = grad == Grad::None ? stop_gradient(query.x) : query.x;
+    Conditions given;
+    if (role_.diffusion && query.t.defined()) {
+      const auto& [schedule, output] = *role_.diffusion;
+      given.t = output.time(query.t, schedule);
+      given.label = query.label;
+      ctx.given = &given;
+      x = output.input(x, query.t, schedule);
+    }
     const bool low = size_of(role_.compute) == 2 && is_float(x.dtype());
     reply.out = role_.model->forward(low ? cast(x, role_.compute) : x, ctx);
     ctx.tapped.resize(want.taps.size());

@@ -4,8 +4,8 @@
 #include <memory>
 #include <string>
 
-#include "nn/context.h"
-#include "nn/model.h"
+#include "distill/diffusion/prediction.h"
+#include "nn/denoiser.h"
 
 namespace retort {
 
@@ -16,6 +16,8 @@ enum class Grad : std::uint8_t { Train, InputLive, None };
 
 struct Query {
   Tensor x;        ///< input, [n, ...]
+  Tensor t;        ///< [n] times of a noisy input, in the role's schedule; undefined: none
+  Tensor label;    ///< i64 [n] conditions; undefined: the null condition
   Tensor index;    ///< i64 [n]: data ids, for nets that look their answer up
   Tensor samples;  ///< i64 [n]: global sample indices, the key of random draws
 };
@@ -53,12 +55,19 @@ struct Head {
   std::unique_ptr<HeadModule> module;
 };
 
+/// How a role's answers are read when it is a diffusion or flow model.
+struct Diffusion {
+  NoiseSchedule schedule = NoiseSchedule::ve();
+  Output output{Output::Kind::x0};
+};
+
 /// Who takes part in a job under one name: a model with its heads, or a table of answers.
 struct Role {
   std::string name;
   std::unique_ptr<Model> model;       ///< null when the answers come from a table or a closed form
   std::map<std::string, Head> heads;  ///< trained with the role that owns them
   std::unique_ptr<Net> net;
+  std::optional<Diffusion> diffusion;
   DType compute = DType::f32;
 };
 using Roles = std::map<std::string, Role>;

@@ -1,6 +1,7 @@
 // distill/objectives/term.h -- a term turns signals into a sum over units; it never knows its weight, its denominator,
 // micro-batches, phases, or who is trained.
 #pragma once
+#include "distill/diffusion/times.h"
 #include "distill/objectives/net.h"
 #include "distill/train/numbers.h"
 
@@ -11,27 +12,50 @@ struct Batch {
   Tensor x;              ///< inputs
   Tensor y, y2, lambda;  ///< i64 labels (-1: none), partner labels and share of `y` when mixing
   Tensor index, sample;  ///< i64: data ids, global sample indices
+  TensorMap more = {};   ///< what a source knows beside: "x_in", "t_in" of a rollout's last call
   std::int64_t size() const { return x.shape()[0]; }
+};
+
+/// Asks a role at a noisy state, without gradient: its prediction of the clean sample.
+using AskDenoiser = std::function<Tensor(const std::string& role, const Tensor& x, const Tensor& t, bool conditional)>;
+
+/// What states are made from: the states before ("x" is the batch's, "noise" a unit normal of the term's own) with the
+/// times drawn for the term.
+struct StateInput {
+  const TensorMap& states;
+  const Batch& batch;
+  const Pass& pass;
+  const NoiseSchedule& schedule;  ///< of the roles that are asked at the term's states
+  const AskDenoiser& ask;
 };
 
 /// A named state: an input derived from the batch, on which roles may be asked (`points: {turned: rotate(x 1)}`).
 struct State {
   std::string name;
-  /// Its value from the states before it ("x" is the batch's); random entries draw by (stream, step, batch.sample).
-  std::function<Tensor(const TensorMap& states, const Batch& batch, const Pass& pass)> value;
+  std::string time = {};  ///< the time it is at, for noisy states
+  std::function<Tensor(const StateInput&)> value;
 };
 
-/// A signal: a role's output, its taps, a head over its taps, or rows of a store. One tensor, or a list for several
-/// taps and for heads with several outputs.
+/// The states of a term in the order they are made; times first.
+struct StatePlan {
+  std::vector<NamedLaw> times;
+  std::vector<State> states;
+  const State* find(const std::string& name) const;
+};
+
+/// A signal: a role's output, its taps, a head over its taps, rows of a store, or a state itself. One tensor, or a list
+/// for several taps and for heads with several outputs.
 struct Read {
-  enum class From { out, taps, head, store };
+  enum class From { out, taps, head, store, state };
   From from = From::out;
   std::string role;      ///< or the store's name
   std::string at = "x";  ///< the state the role is asked at
   std::vector<TapId> taps;
   std::string head;
-  bool live = false;  ///< the term's gradient flows into it
-  bool operator==(const Read&) const = default;
+  bool live = false;            ///< the term's gradient flows into it
+  std::optional<Space> space;   ///< a denoiser's answer is converted to it; none: the raw answer
+  bool conditional = true;      ///< false: the null condition
+  std::optional<Weight> guide;  ///< guidance scale between null (0) and condition (1)
   /// As presets write it in short: ROLE, ROLE.HEAD, ROLE.TAP, with @STATE unless that is x.
   std::string str() const;
 };
@@ -47,17 +71,26 @@ struct Part {
   Tensor shown;  ///< the same for logging: KL-type terms are zero at their optimum
 };
 
+/// What a term is evaluated on.
+struct TermInput {
+  const Batch& batch;
+  const Signals& signals;  ///< parallel to the term's reads; those that are not live carry no tape
+  Clock clock;
+  const TensorMap& states;                  ///< the term's states and times
+  const NoiseSchedule* schedule = nullptr;  ///< of its noisy states
+};
+
 /// Stateless; made from a preset.
 struct Term {
   virtual ~Term() = default;
+  virtual const std::string& name() const = 0;  ///< of the term in its preset: keys its random draws
   virtual Scope scope() const = 0;
   virtual const std::vector<Read>& reads() const = 0;
-  virtual const std::vector<State>& states() const = 0;
+  virtual const StatePlan& plan() const = 0;
   virtual bool uses_labels() const = 0;  ///< it is the task, for split momentum
   /// Units in this micro-batch, known from its metadata before any net ran.
   virtual double units(const Batch& batch) const = 0;
-  /// `signals` are parallel to reads(); those not live carry no tape.
-  virtual Part eval(const Batch& batch, const Signals& signals, const Clock& clock) const = 0;
+  virtual Part eval(const TermInput& in) const = 0;
 };
 
 }  // namespace retort

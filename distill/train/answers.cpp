@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include "autograd/ops/arithmetic.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/shape.h"
+#include "distill/diffusion/guidance.h"
+#include "distill/diffusion/step.h"
 
 namespace retort {
 
@@ -34,49 +37,121 @@ Tensors Answers::read(const Read& r) {
   return values;
 }
 
+Answers::Place Answers::place(const Read& r, const Term* term, bool conditional) {
+  return {r.role, r.at == "x" ? nullptr : term, r.at, conditional, r.live};
+}
+
 void Answers::wish(const Read& r, const Term* term) {
-  if (r.from == Read::From::store) return;
-  Want& want = wishes_.try_emplace(place(r, term), Want{.out = false, .taps = {}}).first->second;
-  want.out = want.out || r.from == Read::From::out;
-  for (const TapId& tap : inputs_of(r, roles_.at(r.role))) {
-    if (tap.path.empty())
-      want.out = true;
-    else if (std::find(want.taps.begin(), want.taps.end(), tap) == want.taps.end())
-      want.taps.push_back(tap);
+  if (r.from == Read::From::store || r.from == Read::From::state) return;
+  for (const bool conditional : {true, false}) {
+    if (!r.guide && conditional != r.conditional) continue;
+    Want& want = wishes_.try_emplace(place(r, term, conditional), Want{.out = false, .taps = {}}).first->second;
+    want.out = want.out || r.from == Read::From::out;
+    for (const TapId& tap : inputs_of(r, roles_.at(r.role))) {
+      if (tap.path.empty())
+        want.out = true;
+      else if (std::find(want.taps.begin(), want.taps.end(), tap) == want.taps.end())
+        want.taps.push_back(tap);
+    }
   }
 }
 
-const Tensor& Answers::state(const Place& place) {
-  TensorMap& known = states_[place.term];
-  if (known.empty()) {
-    known["x"] = batch_.x;
-    if (place.term)
-      for (const State& s : place.term->states()) known[s.name] = s.value(known, batch_, pass_);
+TensorMap Answers::make_states(const Term* term) {
+  TensorMap known{{"x", batch_.x}};
+  for (const auto& [name, value] : batch_.more) known[name] = value;
+  if (!term || (term->plan().times.empty() && term->plan().states.empty())) return known;
+  const std::string stream = fmt::format("term/{}", term->name());
+  const NoiseSchedule* schedule = schedule_of(*term, roles_);
+  const bool meta = batch_.x.meta();
+  if (!term->plan().times.empty()) {
+    if (meta)
+      for (const NamedLaw& law : term->plan().times)
+        for (const std::string& name : law.law.names)
+          known[name.empty() ? law.name : name] = Tensor::empty({batch_.size()}, DType::f64, batch_.x.device());
+    else
+      for (const auto& [name, t] :
+           draw_times(term->plan().times, pass_.rng, stream + "/times", pass_.step, batch_.sample,
+                      static_cast<double>(clock_.step) / static_cast<double>(clock_.steps)))
+        known[name] = t;
+    known["noise"] = meta ? Tensor::empty(batch_.x.shape(), batch_.x.dtype(), batch_.x.device())
+                          : keyed_noise(pass_.rng, stream + "/noise", pass_.step, batch_.sample)(batch_.x, 0);
   }
-  return known.at(place.state);
+  const AskDenoiser ask = [&](const std::string& name, const Tensor& x, const Tensor& t, bool conditional) {
+    const Role& role = roles_.at(name);
+    const Query query{x, t, conditional ? batch_.y : Tensor(), batch_.index, batch_.sample};
+    const Tensor raw = role.net->eval(query, {}, Grad::None, pass_).out;
+    return stop_gradient(role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule));
+  };
+  const NoiseSchedule none = NoiseSchedule::ve();
+  for (const State& s : term->plan().states)
+    known[s.name] = s.value({known, batch_, pass_, schedule ? *schedule : none, ask});
+  return known;
+}
+
+const TensorMap& Answers::states(const Term* term) {
+  auto found = states_.find(term);
+  if (found == states_.end()) found = states_.emplace(term, make_states(term)).first;
+  return found->second;
+}
+
+TermInput Answers::input(const Term& term, const Signals& signals) {
+  return {batch_, signals, clock_, states(&term), schedule_of(term, roles_)};
+}
+
+const Reply& Answers::reply(const Read& r, const Term* term, bool conditional) {
+  const Place where = place(r, term, conditional);
+  const auto found = replies_.find(where);
+  if (found != replies_.end()) return found->second;
+  const Role& role = roles_.at(r.role);
+  const TensorMap& at = states(where.term);
+  const State* state = term ? term->plan().find(r.at) : nullptr;
+  Query query{at.at(r.at), {}, {}, batch_.index, batch_.sample};
+  if (role.diffusion && state && !state->time.empty()) {
+    query.t = at.at(state->time);
+    if (conditional) query.label = batch_.y;
+  }
+  const Grad grad = trained_.contains(r.role) ? Grad::Train : r.live ? Grad::InputLive : Grad::None;
+  return replies_.emplace(where, role.net->eval(query, wishes_.at(where), grad, pass_)).first->second;
+}
+
+/// A denoiser's answer in the read's space, guided.
+Tensor Answers::prediction(const Read& r, const Term* term) {
+  const Role& role = roles_.at(r.role);
+  const auto one = [&](bool conditional) {
+    const Tensor raw = reply(r, term, conditional).out;
+    if (!r.space) return raw;
+    const TensorMap& at = states(r.at == "x" ? nullptr : term);
+    const Tensor& t = at.at(term->plan().find(r.at)->time);
+    const Tensor& x = at.at(r.at);
+    return role.diffusion->output.read(*r.space, raw, r.live ? x : stop_gradient(x), t, role.diffusion->schedule);
+  };
+  if (!r.guide) return one(r.conditional);
+  return guide(one(false), one(true), scalar_like(batch_.x, r.guide->at(clock_)));
 }
 
 Tensors Answers::get(const Read& r, const Term* term) {
   if (r.from == Read::From::store) return {stores_.at(r.role)->get(batch_.index)};
+  if (r.from == Read::From::state) return {states(term).at(r.at)};
+  if (r.from == Read::From::out) return {prediction(r, term)};
   const Role& role = roles_.at(r.role);
-  const Grad grad = trained_.contains(r.role) ? Grad::Train : Grad::None;
-  const Place where = place(r, term);
-  const Want& want = wishes_.at(where);
-  auto found = replies_.find(where);
-  if (found == replies_.end()) {
-    const Query query{state(where), batch_.index, batch_.sample};
-    found = replies_.emplace(where, role.net->eval(query, want, grad, pass_)).first;
-  }
-  const Reply& reply = found->second;
-  if (r.from == Read::From::out) return {reply.out};
+  const Want& want = wishes_.at(place(r, term, r.conditional));
+  const Reply& answer = reply(r, term, r.conditional);
   Tensors values;
   for (const TapId& tap : inputs_of(r, role)) {
     const auto at = std::find(want.taps.begin(), want.taps.end(), tap) - want.taps.begin();
-    values.push_back(tap.path.empty() ? reply.out : reply.taps[static_cast<std::size_t>(at)]);
+    values.push_back(tap.path.empty() ? answer.out : answer.taps[static_cast<std::size_t>(at)]);
   }
   if (r.from == Read::From::taps) return values;
-  Ctx ctx = context_of(role, pass_, grad, batch_.sample);
+  Ctx ctx = context_of(role, pass_, trained_.contains(r.role) ? Grad::Train : Grad::None, batch_.sample);
   return role.heads.at(r.head).module->forward(values, ctx);
+}
+
+const NoiseSchedule* schedule_of(const Term& term, const Roles& roles) {
+  for (const Read& r : term.reads()) {
+    const auto role = roles.find(r.role);
+    if (role != roles.end() && role->second.diffusion && r.at != "x") return &role->second.diffusion->schedule;
+  }
+  return nullptr;
 }
 
 Batch joined(const std::vector<Batch>& parts) {

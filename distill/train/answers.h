@@ -7,18 +7,24 @@
 
 namespace retort {
 
+/// The schedule of the roles that a term asks at its noisy states; null: it asks none. Throws ConfigError when two
+/// differ.
+const NoiseSchedule* schedule_of(const Term& term, const Roles& roles);
+
 /// Wishes are collected first, so that one forward of a role at one state serves every term that reads it. The roles
 /// that are trained answer under the tape of `pass`, the others without one.
 class Answers {
  public:
   Answers(const Roles& roles, const Stores& stores, const Batch& batch, const std::set<std::string>& trained,
-          Pass& pass)
-      : roles_(roles), stores_(stores), batch_(batch), trained_(trained), pass_(pass) {}
+          Pass& pass, const Clock& clock)
+      : roles_(roles), stores_(stores), batch_(batch), trained_(trained), pass_(pass), clock_(clock) {}
 
   /// What a term reads.
   void wish(const Term& term);
   /// Its signals, in the order of its reads; those that are not live are constants.
   Signals signals(const Term& term);
+  /// A term's input with these signals.
+  TermInput input(const Term& term, const Signals& signals);
   /// One read at the batch itself, wished for before; constant.
   void wish(const Read& r) { wish(r, nullptr); }
   Tensors read(const Read& r);
@@ -29,18 +35,23 @@ class Answers {
     std::string role;
     const Term* term;
     std::string state;
+    bool conditional, live;
     auto operator<=>(const Place&) const = default;
   };
-  static Place place(const Read& r, const Term* term) { return {r.role, r.at == "x" ? nullptr : term, r.at}; }
+  static Place place(const Read& r, const Term* term, bool conditional);
   void wish(const Read& r, const Term* term);
   Tensors get(const Read& r, const Term* term);
-  const Tensor& state(const Place& place);
+  const Reply& reply(const Read& r, const Term* term, bool conditional);
+  Tensor prediction(const Read& r, const Term* term);
+  TensorMap make_states(const Term* term);
+  const TensorMap& states(const Term* term);
 
   const Roles& roles_;
   const Stores& stores_;
   const Batch& batch_;
   const std::set<std::string>& trained_;
   Pass& pass_;
+  Clock clock_;
   std::map<Place, Want> wishes_;
   std::map<Place, Reply> replies_;
   std::map<const Term*, TensorMap> states_;

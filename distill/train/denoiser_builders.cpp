@@ -1,5 +1,6 @@
 #include <map>
 
+#include "distill/diffusion/oracle_net.h"
 #include "distill/train/models.h"
 #include "nn/models/dit.h"
 #include "nn/models/edm.h"
@@ -56,9 +57,7 @@ std::unique_ptr<Denoiser> build_edm(CallArgs& args, const ModelSizes& sizes) {
   auto net = build_denoiser(args.call("net"), sizes);
   return std::make_unique<EdmDenoiser>(std::move(net), args.number("sigma_data", 0.5, {.above = 0}));
 }
-}  // namespace
-
-std::unique_ptr<Denoiser> build_denoiser(const Call& call, const ModelSizes& sizes) {
+const std::map<std::string, Builder, std::less<>>& builders() {
   static const std::map<std::string, Builder, std::less<>> table{{"dit", build_dit<DitConfig::small>},
                                                                  {"dit_base", build_dit<DitConfig::base>},
                                                                  {"dit_large", build_dit<DitConfig::large>},
@@ -66,8 +65,24 @@ std::unique_ptr<Denoiser> build_denoiser(const Call& call, const ModelSizes& siz
                                                                  {"dit_xl", build_dit<DitConfig::xl>},
                                                                  {"edm", build_edm},
                                                                  {"unet", build_unet}};
+  return table;
+}
+
+using OracleBuilder = std::unique_ptr<Denoiser> (*)(CallArgs&, const Call&);
+
+const std::map<std::string, OracleBuilder, std::less<>>& oracles() {
+  static const std::map<std::string, OracleBuilder, std::less<>> table{{"gaussian", build_gaussian},
+                                                                       {"mixture", build_mixture}};
+  return table;
+}
+}  // namespace
+
+bool is_denoiser(const Call& call) { return builders().contains(call.name) || oracles().contains(call.name); }
+
+std::unique_ptr<Denoiser> build_denoiser(const Call& call, const ModelSizes& sizes) {
   CallArgs args(call);
-  auto net = lookup(table, call, "denoiser")(args, sizes);
+  const auto oracle = oracles().find(call.name);
+  auto net = oracle != oracles().end() ? oracle->second(args, call) : lookup(builders(), call, "denoiser")(args, sizes);
   args.done();
   return net;
 }

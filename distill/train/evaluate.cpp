@@ -11,7 +11,7 @@ namespace {
 Tensor logits_of(const Role& role, const DataBatch& b) {
   Pass pass;
   pass.training = false;
-  const Tensor out = role.net->eval({b.x, b.index, b.sample}, {}, Grad::None, pass).out;
+  const Tensor out = role.net->eval({b.x, {}, {}, b.index, b.sample}, {}, Grad::None, pass).out;
   return out.dtype() == DType::f64 ? out : cast(out, DType::f32);
 }
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "autograd/ops/arithmetic.h"
+#include "distill/objectives/direction.h"
 #include "distill/objectives/match.h"
 #include "distill/train/roles.h"
 #include "distill/train/state.h"
@@ -83,7 +84,12 @@ class Builder {
     setup().device = device_;
   }
 
+  /// Data sets, or `sample: [d]`, the shape of what closed forms and generators make.
   void read_data() {
+    if (config_.has("sample")) {
+      for (const std::int64_t n : config_.get<std::vector<std::int64_t>>("sample")) sample_.push_back(n);
+      return;
+    }
     for (Config& set : config_.child("data").items()) sets_[set.key()] = make_dataset(set);
     if (sets_.empty()) config_.child("data").fail("a job needs at least one data set");
   }
@@ -93,6 +99,7 @@ class Builder {
   }
 
   ModelSizes sizes() const {
+    if (sets_.empty()) return {};
     const Dataset& d = *sets_.begin()->second;
     return {d.image_shape()[0], d.image_shape()[1], d.image_shape()[2], d.classes()};
   }
@@ -100,7 +107,7 @@ class Builder {
   void read_models() {
     Config& method = config_.child("method");
     method.get("method", "custom");
-    for (const char* text : {"row", "title", "formula", "source", "notes", "family"})
+    for (const char* text : {"row", "title", "formula", "source", "notes", "family", "task"})
       if (method.has(text)) method.get<std::string>(text);
     for (const char* unused : {"checks", "trial"})
       if (method.has(unused)) skip(method.child(unused));
@@ -123,25 +130,71 @@ class Builder {
   }
 
   void read_sources() {
-    const std::int64_t micro = config_.get_int("run.micro_batch", 0, {.min = 0});
-    for (Config& s : config_.child("method").child("sources").items()) {
-      s.get_choice("kind", {"data"});
-      Config& c = config_.child("sources").child(s.key());
-      LoaderOptions o;
-      o.name = s.key();
-      o.seed = setup().seed;
-      o.dtype = dtype_;
-      o.global_batch = c.get_int("batch", {.min = 1});
-      o.shuffle = c.get("shuffle", true);
-      o.drop_last = c.get("drop_last", false);
-      o.labelled = c.get("labelled", true);
-      if (c.has("augment")) o.augment = parse_augment(c.child("augment"));
-      const auto& set = set_named(c.child("set"));
-      if (micro > 0 && micro < o.global_batch && o.global_batch % micro != 0)
-        c.child("batch").fail(fmt::format("the global batch must be a multiple of run.micro_batch = {}", micro));
-      setup().sources[s.key()] = {set, std::make_shared<Loader>(set, o), o.global_batch,
-                                  micro > 0 ? std::min(micro, o.global_batch) : o.global_batch};
+    micro_ = config_.get_int("run.micro_batch", 0, {.min = 0});
+    Config& sources = config_.child("method").child("sources");
+    for (Config& s : sources.items()) {
+      const std::string kind = s.get_choice("kind", {"data", "rollout"});
+      const std::string name = config_.child("sources").has(s.key()) ? s.key() : "default";
+      Config& c = config_.child("sources").child(name);
+      setup().sources[s.key()] = kind == "rollout" ? read_rollout(s, c)
+                                 : c.has("from")   ? read_law(c)
+                                                   : read_loader(s, c);
+      Source& source = *setup().sources.at(s.key());
+      source.batch = c.get_int("batch", {.min = 1});
+      if (micro_ > 0 && micro_ < source.batch && source.batch % micro_ != 0)
+        c.child("batch").fail(fmt::format("the global batch must be a multiple of run.micro_batch = {}", micro_));
+      source.micro_batch = micro_ > 0 ? std::min(micro_, source.batch) : source.batch;
+      source.fresh = s.has("draw") && s.get_choice("draw", {"shared", "fresh"}) == "fresh";
     }
+  }
+
+  std::unique_ptr<Source> read_loader(Config& s, Config& c) {
+    LoaderOptions o;
+    o.name = s.key();
+    o.seed = setup().seed;
+    o.dtype = dtype_;
+    o.global_batch = c.get_int("batch", {.min = 1});
+    o.shuffle = c.get("shuffle", true);
+    o.drop_last = c.get("drop_last", false);
+    o.labelled = c.get("labelled", true);
+    if (c.has("augment")) o.augment = parse_augment(c.child("augment"));
+    const auto& set = set_named(c.child("set"));
+    return data_source(set, std::make_shared<Loader>(set, o), device_);
+  }
+
+  const Role& role_named(Config& node) {
+    return lookup(setup().roles, Call{node.as<std::string>(), {}, node.where()}, "role");
+  }
+
+  std::unique_ptr<Source> read_law(Config& c) { return law_source(role_named(c.child("from")), dtype_, device_); }
+
+  std::unique_ptr<Source> read_rollout(Config& s, Config& c) {
+    RolloutSpec spec;
+    spec.name = s.key();
+    const Role& role = role_named(s.child("role"));
+    spec.role = role.name;
+    if (s.has("levels")) {
+      if (!role.diffusion) s.child("levels").fail(fmt::format("role {} has no schedule of noise", role.name));
+      spec.levels = s.get<std::vector<double>>("levels");
+      for (std::size_t i = 1; i < spec.levels.size(); ++i)
+        if (spec.levels[i] >= spec.levels[i - 1]) s.child("levels").fail("levels descend, the noisiest first");
+    }
+    spec.between = s.get_choice("between", {"renoise", "ode"}, "renoise") == "ode" ? RolloutSpec::Between::ode
+                                                                                   : RolloutSpec::Between::renoise;
+    const std::string exit = s.get_choice("exit", {"last", "shared", "sample"}, "last");
+    spec.exit = exit == "last"     ? RolloutSpec::Exit::last
+                : exit == "shared" ? RolloutSpec::Exit::shared
+                                   : RolloutSpec::Exit::sample;
+    spec.classes = c.get_int("classes", 0, {.min = 0});
+    if (sample_.rank() > 0) {
+      spec.sample = sample_;
+    } else {
+      const ModelSizes m = sizes();
+      spec.sample = Shape{m.channels, m.height, m.width};
+    }
+    spec.dtype = dtype_;
+    spec.device = device_;
+    return rollout_source(std::move(spec));
   }
 
   void read_stores() {
@@ -150,7 +203,8 @@ class Builder {
     for (Config& c : method.child("stores").items()) {
       c.get_choice("kind", {"index"});
       const std::string source = c.get<std::string>("source");
-      const Source& s = lookup(setup().sources, Call{source, {}, c.child("source").where()}, "source");
+      const Source& s = *lookup(setup().sources, Call{source, {}, c.child("source").where()}, "source");
+      if (!s.set()) c.child("source").fail("a store is indexed by the images of a data set");
       Config& like = c.child("like");
       const std::string text = like.as<std::string>();
       const auto dot = text.find('.');
@@ -162,7 +216,7 @@ class Builder {
         lookup(role.heads, Call{read.head, {}, like.where()}, "head");
       }
       const Shape row = shape_of(role, read, role_settings());
-      setup().stores[c.key()] = make_store(c, rows_by_id(*s.set), row, setup().seed, dtype_, device_);
+      setup().stores[c.key()] = make_store(c, rows_by_id(*s.set()), row, setup().seed, dtype_, device_);
       store_source_[c.key()] = source;
     }
   }
@@ -185,15 +239,28 @@ class Builder {
 
   void read_terms() {
     for (Config& t : config_.child("method").child("terms").items()) {
-      t.get_choice("kind", {"match"});
+      const std::string kind = t.get_choice("kind", {"match", "direction"});
       Config& from = t.child("from");
       const std::string source = from.as<std::string>();
       lookup(setup().sources, Call{source, {}, from.where()}, "source");
-      auto term = make_match(parse_match(t.key(), t, numbers_));
+      std::unique_ptr<Term> term;
+      if (kind == "match")
+        term = make_match(parse_match(t.key(), t, numbers_, noise_schedule()));
+      else
+        term = make_direction(parse_direction(t.key(), t, numbers_, noise_schedule()));
       for (const Read& r : term->reads()) check_read(r, *term, source, t);
       setup().terms[t.key()] = std::move(term);
       setup().term_source[t.key()] = source;
     }
+  }
+
+  /// The schedule in which terms draw times: the teacher's, or the first that some role has.
+  const NoiseSchedule* noise_schedule() {
+    const auto teacher = setup().roles.find("teacher");
+    if (teacher != setup().roles.end() && teacher->second.diffusion) return &teacher->second.diffusion->schedule;
+    for (const auto& [name, role] : setup().roles)
+      if (role.diffusion) return &role.diffusion->schedule;
+    return nullptr;
   }
 
   void check_read(const Read& r, const Term& term, const std::string& source, Config& at) {
@@ -203,10 +270,12 @@ class Builder {
         at.fail(fmt::format("store {} is indexed by source {}", r.role, store_source_.at(r.role)));
       return;
     }
+    if (r.from == Read::From::state) return;
     const Role& role = lookup(setup().roles, Call{r.role, {}, at.where()}, "role");
+    if (r.space && !role.diffusion) at.fail(fmt::format("role {} is no denoiser: its model needs a schedule", r.role));
     if (r.from == Read::From::head) lookup(role.heads, Call{r.head, {}, at.where()}, "head");
     std::map<std::string, int> known{{"x", 0}};
-    for (const State& s : term.states()) known[s.name] = 0;
+    for (const State& s : term.plan().states) known[s.name] = 0;
     lookup(known, Call{r.at, {}, at.where()}, "point");
     if (std::find(cached_.begin(), cached_.end(), r.role) == cached_.end()) return;
     if (r.at != "x")
@@ -226,7 +295,7 @@ class Builder {
     context.numbers = numbers_;
     context.term_source = setup().term_source;
     context.store_source = store_source_;
-    context.steps_per_epoch = [this](const std::string& s) { return setup().sources.at(s).loader->steps_per_epoch(); };
+    context.steps_per_epoch = [this](const std::string& s) { return setup().sources.at(s)->steps_per_epoch(); };
     context.job_optim = &config_.child("optim");
     context.job_steps = &config_.child("run");
     setup().phases = parse_phases(method.child("phases"), context);
@@ -240,6 +309,7 @@ class Builder {
   }
 
   void read_eval() {
+    if (!sample_.empty()) return;  // nothing is classified
     EvalSpec& e = job_.eval;
     Config& c = config_.child("eval");
     e.data = {set_named(c.child("set")), c.get_int("batch", 500, {.min = 1}), dtype_};
@@ -280,6 +350,8 @@ class Builder {
   std::vector<std::string> cached_;
   std::map<std::string, std::string> store_source_;
   NumberMap numbers_;
+  Shape sample_;
+  std::int64_t micro_ = 0;
 };
 }  // namespace
 
@@ -314,6 +386,9 @@ OpenedJob open_job(const std::string& name, const std::vector<std::string>& over
   std::string task;
   for (const std::string& o : overrides)
     if (o.starts_with(kTask)) task = o.substr(kTask.size());
+  Config preset = Config::parse(method_presets().at(name), name + ".yaml");
+  preset.resolve_extends([](const std::string& base) { return Config::parse(method_presets().at(base), base + ".yaml"); });
+  if (task == "tiny" && preset.has("task")) task = preset.get<std::string>("task");
   const fs::path folder = jobs_folder() / "tasks", file = folder / (task + ".yaml");
   if (!fs::is_regular_file(file))
     throw ConfigError("job: {} is a method; run it on a task, job.task=NAME of {}, or in a job file with method: {}",
@@ -358,7 +433,7 @@ Tensor compute_table(const Role& role, const EvalData& data, Device device) {
   Tensor table;
   for (std::int64_t k = 0; k < batches.size(); ++k) {
     const DataBatch b = meta ? batches.meta_batch(std::min(data.batch, data.set->size())) : batches.at(k);
-    const Tensor out = stop_gradient(role.net->eval({b.x, b.index, b.sample}, {}, Grad::None, pass).out);
+    const Tensor out = stop_gradient(role.net->eval({b.x, {}, {}, b.index, b.sample}, {}, Grad::None, pass).out);
     const Tensor answers = out.dtype() == DType::f64 ? out : cast(out, DType::f32);
     if (!table.defined()) table = Tensor::zeros({rows, answers.shape()[1]}, answers.dtype(), device);
     if (meta) return table;
@@ -399,7 +474,8 @@ void save_table(const fs::path& file, const std::string& fingerprint, const Tens
 void fill_tables(Job& job, const fs::path& folder) {
   std::map<std::string, std::shared_ptr<const Dataset>> set_of;
   for (const TableSpec& t : job.tables) {
-    const auto& set = job.setup.sources.at(t.source).set;
+    const auto set = job.setup.sources.at(t.source)->set();
+    if (!set) throw ConfigError("role {}: mode: cached needs a data set; source {} has none", t.role, t.source);
     const auto [it, added] = set_of.emplace(t.role, set);
     if (!added && it->second != set)
       throw ConfigError("role {}: mode: cached serves one data set, but its sources draw from two", t.role);

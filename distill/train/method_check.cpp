@@ -117,7 +117,7 @@ Values evaluate_update(Config method, const Given& given, const std::string& pha
     Batch batch;
     batch.x = signals.at(0).at(0);
     batch.y = given.labels;
-    const double value = term->eval(batch, signals, given.clock).total.item() / term->units(batch);
+    const double value = term->eval({batch, signals, given.clock, {}}).total.item() / term->units(batch);
     values.terms[weight.key()] = value;
     values.total += Weight::parse(weight, numbers).at(given.clock) * value;
   }

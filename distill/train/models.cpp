@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "distill/diffusion/oracle_net.h"
 #include "distill/train/model_builders.h"
 #include "nn/models/mlp.h"
 
@@ -20,6 +21,12 @@ std::unique_ptr<Model> build_mlp(CallArgs& args, const ModelSizes& sizes) {
   return std::make_unique<MlpNet>(c);
 }
 
+std::unique_ptr<Model> build_affine(CallArgs& args, const ModelSizes&) {
+  const std::int64_t size = args.integer("size", {.min = 1});
+  const double shift = args.number("shift", 0.0), scale = args.number("scale", 1.0);
+  return std::make_unique<AffineNet>(size, shift, scale);
+}
+
 /// The entry of a named size of ViT, or of DeiT, which has the distillation token.
 template <VitConfig (*Size)(), bool Distilled>
 std::unique_ptr<Model> build_vit_of(CallArgs& args, const ModelSizes& sizes) {
@@ -30,6 +37,7 @@ std::unique_ptr<Model> build_vit_of(CallArgs& args, const ModelSizes& sizes) {
 
 const std::map<std::string, Builder, std::less<>>& builders() {
   static const std::map<std::string, Builder, std::less<>> table{
+      {"affine", build_affine},
       {"convnet", build_convnet},
       {"deit", build_vit_of<VitConfig::tiny, true>},
       {"deit_base", build_vit_of<VitConfig::base, true>},
@@ -56,9 +64,14 @@ const std::map<std::string, Builder, std::less<>>& builders() {
 }  // namespace
 
 std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes) {
-  CallArgs args(call);
-  auto model = lookup(builders(), call, "architecture")(args, sizes);
-  args.done();
+  std::unique_ptr<Model> model;
+  if (is_denoiser(call)) {
+    model = build_denoiser(call, sizes);
+  } else {
+    CallArgs args(call);
+    model = lookup(builders(), call, "architecture")(args, sizes);
+    args.done();
+  }
   name_modules(*model);
   return model;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/ops/arithmetic.h"
+#include "distill/diffusion/oracle_net.h"
 #include "distill/objectives/match.h"
 #include "distill/train/heads.h"
 #include "distill/train/state.h"
@@ -69,8 +70,18 @@ class RoleBuilder {
       role.model = build_model(parse_call(model.child("arch")), settings_.sizes);
       initialize(*role.model, rng_of(role.name, net));
     }
+    read_diffusion(role, model);
     if (mode == "cached") cached_.push_back(role.name);
     finish(*role.model, role, settings_);
+  }
+
+  /// schedule: vp, out: eps -- of closed forms, both are known.
+  void read_diffusion(Role& role, Config& model) {
+    if (const auto* oracle = dynamic_cast<const OracleNet*>(role.model.get()))
+      role.diffusion = Diffusion{oracle->schedule(), Output(Output::Kind::x0)};
+    else if (model.has("schedule"))
+      role.diffusion =
+          Diffusion{make_schedule(parse_call(model.child("schedule"))), make_output(parse_call(model.child("out")))};
   }
 
   /// The first role of a model is drawn from the job's seed, whatever it is called, others each from their own.

@@ -93,7 +93,7 @@ class Run {
   std::int64_t samples_per_step() const {
     std::int64_t n = 0;
     for (const UpdateSpec& u : trainer_->phase().updates)
-      n = std::max(n, job_.setup.sources.at(job_.setup.term_source.at(u.terms[0].first)).batch);
+      n = std::max(n, job_.setup.sources.at(job_.setup.term_source.at(u.terms[0].first))->batch);
     return n;
   }
 
@@ -160,12 +160,22 @@ class Run {
   void report(const RunResult& result) {
     ReportData data;
     data.title = job_.title;
-    data.subtitle = fmt::format("{} steps, seed {}, {} test images", trainer_->total_steps(), job_.setup.seed,
-                                job_.eval.data.set->size());
+    data.subtitle = fmt::format("{} steps, seed {}", trainer_->total_steps(), job_.setup.seed);
+    if (job_.eval.data.set) {
+      data.subtitle += fmt::format(", {} test images", job_.eval.data.set->size());
+      add_answers(data);
+    }
     std::size_t i = 0;
     for (const auto& [role, words] : job_.eval.roles)
       data.numbers.push_back({words, percent(result.evaluations[i++].second.top1), "%",
                               fmt::format("{} parameters", parameter_count(*job_.setup.roles.at(role).model))});
+    ReportTable memory{"Memory", {}, result.memory.text()};
+    data.tables.push_back(memory);
+    write_report(folder_.path(), data);
+  }
+
+  /// Sixteen test images with what student and teacher say of them.
+  void add_answers(ReportData& data) {
     const Role& student = job_.setup.roles.at(job_.run.keep_best.role);
     const auto teacher = job_.setup.roles.find("teacher");
     std::vector<std::int64_t> shown;
@@ -181,9 +191,6 @@ class Run {
       data.samples.push_back({thumbnail_png(set, shown[k]), "",
                               set.class_names()[static_cast<std::size_t>(set.label(shown[k]))],
                               answer(teacher_answers[k]), answer(student_answers[k])});
-    ReportTable memory{"Memory", {}, result.memory.text()};
-    data.tables.push_back(memory);
-    write_report(folder_.path(), data);
   }
 
   Job& job_;

@@ -2,28 +2,21 @@
 #pragma once
 #include <memory>
 
-#include "distill/data/loader.h"
 #include "distill/objectives/term.h"
 #include "distill/train/controller.h"
 #include "distill/train/param_source.h"
 #include "distill/train/phase.h"
+#include "distill/train/source.h"
 #include "distill/train/store.h"
 
 namespace retort {
-
-/// A data source of a method: a loader, its global batch and how the batch is cut.
-struct Source {
-  std::shared_ptr<const Dataset> set;
-  std::shared_ptr<Loader> loader;
-  std::int64_t batch = 0, micro_batch = 0;
-};
 
 /// Built from a job file by distill/train/job.h.
 struct Setup {
   std::uint64_t seed = 0;
   Device device;
   Roles roles;
-  std::map<std::string, Source> sources;
+  std::map<std::string, std::unique_ptr<Source>> sources;
   std::map<std::string, std::unique_ptr<Term>> terms;
   std::map<std::string, std::string> term_source;
   std::vector<PhaseSpec> phases;

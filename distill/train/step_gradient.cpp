@@ -9,18 +9,36 @@
 
 namespace retort {
 
-StepGradient::StepGradient(const Setup& setup, const UpdateSpec& update, const Where& where, const Drawn& drawn)
-    : setup_(setup),
-      update_(update),
-      drawn_(drawn),
-      clock_(where.clock),
-      step_(where.step),
-      trained_(update.train.begin(), update.train.end()) {
+DrawRequest Draws::request(const std::string& name, std::size_t update, std::int64_t rows, std::size_t i) const {
+  const Source& source = *setup_.sources.at(name);
+  const std::int64_t size = rows > 0 ? rows : source.micro_batch, first = static_cast<std::int64_t>(i) * size;
+  const std::string stream = source.fresh ? fmt::format("source/{}/{}", name, update) : "source/" + name;
+  return {phase_step_, step_, first, std::min(size, source.batch - first), stream};
+}
+
+const std::vector<Batch>& Draws::plain(const std::string& name, std::size_t update, std::int64_t rows) {
+  const Source& source = *setup_.sources.at(name);
+  std::vector<Batch>& list = drawn_[source.fresh ? fmt::format("{}/{}", name, update) : name];
+  if (!list.empty()) return list;
+  const std::int64_t size = rows > 0 ? rows : source.micro_batch;
+  for (std::size_t i = 0; static_cast<std::int64_t>(i) * size < source.batch; ++i) {
+    Pass pass{static_cast<std::uint32_t>(step_), Rng(setup_.seed), true, nullptr, nullptr};
+    list.push_back(source.draw(request(name, update, rows, i), setup_.roles, pass));
+  }
+  return list;
+}
+
+Batch Draws::live(const std::string& name, std::size_t update, std::int64_t rows, std::size_t i, Pass& pass) {
+  return setup_.sources.at(name)->draw(request(name, update, rows, i), setup_.roles, pass);
+}
+
+StepGradient::StepGradient(const Setup& setup, const UpdateSpec& update, const Where& where, Draws& draws)
+    : setup_(setup), update_(update), draws_(draws), where_(where), trained_(update.train.begin(), update.train.end()) {
   for (std::size_t k = 0; k < update.terms.size(); ++k) {
     const auto& [name, weight] = update.terms[k];
     const Term& term = *setup.terms.at(name);
     Share s{&term, 0, 0, name, setup.term_source.at(name), update.group[k], {}};
-    for (const Batch& b : batches_of(s)) s.units += term.units(b);
+    for (const Batch& b : batches_of(s.source)) s.units += term.units(b);
     if (term.scope() == Scope::batch) s.units = 1;
     if (s.units > 0) s.scale = weight.at(where.clock) / s.units;
     outcome_.shown[name] = 0;
@@ -30,23 +48,23 @@ StepGradient::StepGradient(const Setup& setup, const UpdateSpec& update, const W
 
 Outcome StepGradient::run(std::span<const std::unique_ptr<GradAccumulator>> groups) {
   for (Share& s : shares_)
-    if (s.term->scope() == Scope::batch && batches_of(s).size() > 1) gather(s);
+    if (s.term->scope() == Scope::batch && batches_of(s.source).size() > 1) gather(s);
   std::size_t rounds = 0;
-  for (const auto& [name, batches] : drawn_) rounds = std::max(rounds, batches.size());
+  for (const Share& s : shares_) rounds = std::max(rounds, batches_of(s.source).size());
   for (std::size_t i = 0; i < rounds; ++i) pull(i, groups);
   return std::move(outcome_);
 }
 
 Pass StepGradient::pass(Leaves* leaves) {
-  return {static_cast<std::uint32_t>(step_), Rng(setup_.seed), true, leaves, leaves ? &outcome_.stats : nullptr};
+  return {static_cast<std::uint32_t>(where_.step), Rng(setup_.seed), true, leaves, leaves ? &outcome_.stats : nullptr};
 }
 
 void StepGradient::gather(Share& s) {
   const std::vector<Read>& reads = s.term->reads();
   std::vector<std::vector<Tensors>> parts(reads.size());  // by read, then by place in its list: the micro-batches'
-  for (const Batch& b : batches_of(s)) {
+  for (const Batch& b : batches_of(s.source)) {
     Pass untracked = pass(nullptr);
-    Answers answers(setup_.roles, setup_.stores, b, trained_, untracked);
+    Answers answers(setup_.roles, setup_.stores, b, trained_, untracked, where_.clock);
     answers.wish(*s.term);
     const Signals signals = answers.signals(*s.term);
     for (std::size_t r = 0; r < reads.size(); ++r) {
@@ -64,11 +82,11 @@ void StepGradient::gather(Share& s) {
       whole[r].back() = tape.watch(whole[r].back());
       live.push_back(whole[r].back());
     }
-  const Batch batch = joined(batches_of(s));
-  const Part part = s.term->eval(batch, whole, clock_);
+  const Batch batch = joined(batches_of(s.source));
+  const Part part = s.term->eval({batch, whole, where_.clock, {{"x", batch.x}}});
   note(s, part, batch);
   const Tensors g = tape.gradients(part.total, live);
-  s.cotangents.assign(batches_of(s).size(), std::vector<Tensors>(reads.size()));
+  s.cotangents.assign(batches_of(s.source).size(), std::vector<Tensors>(reads.size()));
   std::size_t next = 0;
   for (std::size_t r = 0; r < reads.size(); ++r) {
     if (!reads[r].live) continue;
@@ -87,12 +105,17 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
   Tape tape;
   Leaves leaves(tape);
   Pass tracked = pass(&leaves);
+  std::map<std::string, Batch> batches;
   std::map<std::string, Answers> answers;
-  const auto takes_part = [&](const Share& s) { return i < batches_of(s).size(); };
+  const auto takes_part = [&](const Share& s) { return i < batches_of(s.source).size(); };
   for (const Share& s : shares_) {
     if (!takes_part(s)) continue;
-    const Batch& batch = batches_of(s)[i];
-    answers.try_emplace(s.source, setup_.roles, setup_.stores, batch, trained_, tracked).first->second.wish(*s.term);
+    if (!batches.contains(s.source)) {
+      const Batch& plain = batches_of(s.source)[i];
+      batches[s.source] = is_live(s.source) ? draws_.live(s.source, where_.update, where_.rows, i, tracked) : plain;
+    }
+    answers.try_emplace(s.source, setup_.roles, setup_.stores, batches.at(s.source), trained_, tracked, where_.clock)
+        .first->second.wish(*s.term);
   }
   for (const PutSpec& put : update_.puts)
     if (const auto found = answers.find(put.source); found != answers.end()) found->second.wish(put.read);
@@ -108,12 +131,12 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
         }
       continue;
     }
-    const Part part = s.term->eval(batches_of(s)[i], signals, clock_);
-    note(s, part, batches_of(s)[i]);
+    const Part part = s.term->eval(answers.at(s.source).input(*s.term, signals));
+    note(s, part, batches.at(s.source));
     outputs[s.group].push_back(part.total);
     cotangents[s.group].push_back(Tensor::scalar(s.scale, part.total.dtype(), part.total.device()));
   }
-  for (auto& [source, answer] : answers) collect_puts(source, drawn_.at(source)[i], answer);
+  for (auto& [source, answer] : answers) collect_puts(source, batches.at(source), answer);
   for (std::size_t group = 0; group < groups.size(); ++group) {
     groups[group]->attach(leaves);
     const Record record = group + 1 < groups.size() ? Record::keep : Record::release;
@@ -132,8 +155,8 @@ void StepGradient::note(const Share& s, const Part& part, const Batch& batch) {
   if (!std::isfinite(total)) {
     const auto ids = batch.index.values<std::int64_t>();
     throw NumericError(
-        "step {}: the loss of term {} is not finite; data ids {}{}; hint: lower the learning rate, or clip", step_,
-        s.name, fmt::join(std::span(ids).first(std::min<std::size_t>(ids.size(), 8)), " "),
+        "step {}: the loss of term {} is not finite; data ids {}{}; hint: lower the learning rate, or clip",
+        where_.step, s.name, fmt::join(std::span(ids).first(std::min<std::size_t>(ids.size(), 8)), " "),
         ids.size() > 8 ? " ..." : "");
   }
   outcome_.total += s.scale * total;

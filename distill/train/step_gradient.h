@@ -23,8 +23,23 @@ struct Outcome {
   std::vector<StorePut> puts;
 };
 
-/// The micro-batches of each source at this step.
-using Drawn = std::map<std::string, std::vector<Batch>>;
+/// Samples of the sources at one step. What depends on weights is kept as it was when it was first drawn, so that all
+/// updates of a step see one draw, unless a source is `fresh`.
+class Draws {
+ public:
+  Draws(const Setup& setup, std::int64_t phase_step, std::int64_t step)
+      : setup_(setup), phase_step_(phase_step), step_(step) {}
+  /// Micro-batches of update `update`, without tape; `rows` 0: as the source says.
+  const std::vector<Batch>& plain(const std::string& source, std::size_t update, std::int64_t rows);
+  /// The same micro-batch drawn again under the tape of `pass`.
+  Batch live(const std::string& source, std::size_t update, std::int64_t rows, std::size_t micro_batch, Pass& pass);
+
+ private:
+  DrawRequest request(const std::string& name, std::size_t update, std::int64_t rows, std::size_t micro_batch) const;
+  const Setup& setup_;
+  std::int64_t phase_step_, step_;
+  std::map<std::string, std::vector<Batch>> drawn_;
+};
 
 /// c_k / N_k of every term times its sum over units, pulled back into the accumulators. `sample` terms see one
 /// micro-batch at a time; `batch` terms over several micro-batches take two passes: signals of all of them without
@@ -35,8 +50,10 @@ class StepGradient {
   struct Where {
     Clock clock;
     std::int64_t step = 0;
+    std::size_t update = 0;  ///< its place in the phase
+    std::int64_t rows = 0;   ///< of a micro-batch; 0: as the sources say
   };
-  StepGradient(const Setup& setup, const UpdateSpec& update, const Where& where, const Drawn& drawn);
+  StepGradient(const Setup& setup, const UpdateSpec& update, const Where& where, Draws& draws);
 
   /// Adds to `groups`, one accumulator for each group of terms (UpdateSpec::group). Throws NumericError naming step,
   /// term and data ids when a term is not finite.
@@ -50,7 +67,11 @@ class StepGradient {
     std::size_t group;
     std::vector<std::vector<Tensors>> cotangents;  ///< by micro-batch and read, when found in the first pass
   };
-  const std::vector<Batch>& batches_of(const Share& s) const { return drawn_.at(s.source); }
+  const std::vector<Batch>& batches_of(const std::string& source) const {
+    return draws_.plain(source, where_.update, where_.rows);
+  }
+  /// Its role moves in this update, so its samples carry the tape.
+  bool is_live(const std::string& source) const { return trained_.contains(setup_.sources.at(source)->role()); }
   void gather(Share& s);
   void pull(std::size_t micro_batch, std::span<const std::unique_ptr<GradAccumulator>> groups);
   void note(const Share& s, const Part& part, const Batch& batch);
@@ -59,9 +80,8 @@ class StepGradient {
 
   const Setup& setup_;
   const UpdateSpec& update_;
-  const Drawn& drawn_;
-  Clock clock_;
-  std::int64_t step_;
+  Draws& draws_;
+  Where where_;
   std::set<std::string> trained_;
   std::vector<Share> shares_;
   Outcome outcome_;

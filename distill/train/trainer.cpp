@@ -24,8 +24,8 @@ std::int64_t Trainer::total_steps() const {
 
 double Trainer::epoch() const {
   if (finished()) return 0;
-  const Source& s = setup_.sources.at(setup_.term_source.at(phase().updates[0].terms[0].first));
-  return static_cast<double>(phase_step_) / static_cast<double>(s.loader->steps_per_epoch());
+  const Source& s = *setup_.sources.at(setup_.term_source.at(phase().updates[0].terms[0].first));
+  return static_cast<double>(phase_step_) / static_cast<double>(s.steps_per_epoch());
 }
 
 Clock Trainer::clock() const {
@@ -53,28 +53,10 @@ void Trainer::begin_phase() {
   }
 }
 
-Drawn Trainer::draw(const UpdateSpec& u, std::int64_t micro_batch) const {
-  Drawn drawn;
-  for (const auto& [term, weight] : u.terms) {
-    const std::string& name = setup_.term_source.at(term);
-    if (drawn.contains(name)) continue;
-    const Source& s = setup_.sources.at(name);
-    const std::int64_t rows = micro_batch > 0 ? micro_batch : s.micro_batch;
-    std::vector<Batch>& list = drawn[name];
-    for (std::int64_t first = 0; first < s.batch; first += rows) {
-      const std::int64_t n = std::min(rows, s.batch - first);
-      const DataBatch b = setup_.device.kind == DeviceKind::meta ? s.loader->meta_batch(n)
-                                                                 : s.loader->prefetched(phase_step_, first, n);
-      list.push_back({b.x, b.y, b.y2, b.lambda, b.index, b.sample});
-    }
-  }
-  return drawn;
-}
-
-Outcome Trainer::differentiate(Update& u, std::int64_t micro_batch) {
+Outcome Trainer::differentiate(std::size_t index, std::int64_t micro_batch, Draws& draws) {
+  Update& u = updates_[index];
   for (const auto& group : u.groups) group->zero();
-  const Drawn drawn = draw(*u.spec, micro_batch);
-  return StepGradient(setup_, *u.spec, {clock(), global_step_}, drawn).run(u.groups);
+  return StepGradient(setup_, *u.spec, {clock(), global_step_, index, micro_batch}, draws).run(u.groups);
 }
 
 double Trainer::combine(Update& u, Metrics& metrics) const {
@@ -107,9 +89,11 @@ Metrics Trainer::advance() {
   Metrics metrics;
   double total = 0;
   const bool meta = setup_.device.kind == DeviceKind::meta;
-  for (Update& u : updates_) {
+  Draws draws(setup_, phase_step_, global_step_);
+  for (std::size_t i = 0; i < updates_.size(); ++i) {
+    Update& u = updates_[i];
     if (phase_step_ % u.spec->every != 0) continue;
-    const Outcome outcome = differentiate(u, 0);
+    const Outcome outcome = differentiate(i, 0, draws);
     total += outcome.total;
     for (const auto& [name, value] : outcome.shown) metrics.emplace_back("loss/" + name, value);
     const std::string roles = fmt::format("{}", fmt::join(u.spec->train, "+"));
@@ -144,7 +128,7 @@ void Trainer::follow() {
     for (const Update& u : updates_) {
       if (phase_step_ % u.spec->every != 0) continue;
       const bool trains = std::find(u.spec->train.begin(), u.spec->train.end(), follower.of()) != u.spec->train.end();
-      if (trains) samples += setup_.sources.at(setup_.term_source.at(u.spec->terms[0].first)).batch;
+      if (trains) samples += setup_.sources.at(setup_.term_source.at(u.spec->terms[0].first))->batch;
     }
     if (samples > 0) follower.follow(samples);
   }
@@ -163,7 +147,8 @@ void Trainer::finish_phase() {
 
 std::map<std::string, Tensor> Trainer::gradients(std::size_t index, std::int64_t micro_batch) {
   Update& u = updates_.at(index);
-  differentiate(u, micro_batch);
+  Draws draws(setup_, phase_step_, global_step_);
+  differentiate(index, micro_batch, draws);
   Metrics weights;
   combine(u, weights);
   std::map<std::string, Tensor> result;

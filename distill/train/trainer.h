@@ -43,8 +43,7 @@ class Trainer {
 
   void begin_phase();
   Clock clock() const;
-  Drawn draw(const UpdateSpec& u, std::int64_t micro_batch) const;
-  Outcome differentiate(Update& u, std::int64_t micro_batch);
+  Outcome differentiate(std::size_t u, std::int64_t micro_batch, Draws& draws);
   /// The norm of the update's gradient, after `aggregate` made one of its groups (in the first accumulator; split
   /// momentum leaves them apart); adds the weights it found to `metrics`.
   double combine(Update& u, Metrics& metrics) const;

@@ -57,8 +57,9 @@ struct Dit final : Denoiser {
 
   /// Throws ConfigError for sizes that do not fit.
   explicit Dit(const DitConfig& how);
+  using Denoiser::forward;
   Tensor forward(const Tensor& x, const Conditions& given, Ctx& ctx) const override;
-  std::unique_ptr<Denoiser> clone() const override { return std::make_unique<Dit>(*this); }
+  std::unique_ptr<Model> clone() const override { return std::make_unique<Dit>(*this); }
   std::string arch() const override;
   void visit(Visitor& v) override;
 

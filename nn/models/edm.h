@@ -12,10 +12,12 @@ struct EdmDenoiser final : Denoiser {
   double sigma_data;
   std::unique_ptr<Denoiser> net;
   explicit EdmDenoiser(std::unique_ptr<Denoiser> inner, double data_deviation = 0.5);
-  EdmDenoiser(const EdmDenoiser& o) : Denoiser(o), sigma_data(o.sigma_data), net(o.net->clone()) {}
+  EdmDenoiser(const EdmDenoiser& o)
+      : Denoiser(o), sigma_data(o.sigma_data), net(static_cast<Denoiser*>(o.net->clone().release())) {}
   EdmDenoiser& operator=(const EdmDenoiser&) = delete;
+  using Denoiser::forward;
   Tensor forward(const Tensor& x, const Conditions& given, Ctx& ctx) const override;
-  std::unique_ptr<Denoiser> clone() const override { return std::make_unique<EdmDenoiser>(*this); }
+  std::unique_ptr<Model> clone() const override { return std::make_unique<EdmDenoiser>(*this); }
   std::string arch() const override;
   void visit(Visitor& v) override { v("net", *net); }
 };

@@ -72,8 +72,9 @@ struct Unet final : Denoiser {
 
   /// Throws ConfigError for sizes that do not fit.
   explicit Unet(const UnetConfig& how);
+  using Denoiser::forward;
   Tensor forward(const Tensor& x, const Conditions& given, Ctx& ctx) const override;
-  std::unique_ptr<Denoiser> clone() const override { return std::make_unique<Unet>(*this); }
+  std::unique_ptr<Model> clone() const override { return std::make_unique<Unet>(*this); }
   std::string arch() const override;
   void visit(Visitor& v) override;
 

@@ -127,9 +127,10 @@ TEST_CASE("objectives: sq is a sum over features, divided by them under mean/sam
   const Tensor a = randn({4, 2, 3, 3}, 1), b = randn({4, 2, 3, 3}, 2);
   Batch batch;
   batch.x = a;
+  const Signals signals{{a}, {b}};
   const auto value = [&](const std::string& within) {
     Config term = Config::parse("{pred: student, target: teacher, d: sq, reduce: " + within + "/sample}", "test");
-    return make_match(parse_match("hint", term, {}))->eval(batch, {{a}, {b}}, {}).total.item();
+    return make_match(parse_match("hint", term, {}))->eval({batch, signals, {}, {}}).total.item();
   };
   double by_hand = 0;
   const auto va = a.values(), vb = b.values();

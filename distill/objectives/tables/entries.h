@@ -42,7 +42,8 @@ const Table<Relation>& logit_relations();
 const Table<TargetMap>& target_maps();
 /// student_share, more_reliable.
 const Table<UnitWeight>& unit_weights();
-/// rotate(STATE k) by k quarter turns, flip(STATE).
+/// rotate(STATE k) by k quarter turns, flip(STATE), renoise(STATE TIME), step(STATE s t role=teacher steps=1
+/// cond=given) along a role's flow by DDIM.
 const Table<State>& states();
 
 /// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.

@@ -1,0 +1,47 @@
+// distill/diffusion/oracle_net.h -- closed forms as networks: exact teachers, and trackers that fit a Gaussian exactly.
+#pragma once
+#include "distill/diffusion/closed_form.h"
+#include "nn/denoiser.h"
+
+namespace retort {
+
+/// A mixture of Gaussians with diagonal components, told a time of `schedule`; answers x0. Shifts of its means and
+/// growths of its log deviations, [k, d] from zero, are parameters: a tracker of one component can represent any
+/// Gaussian student exactly.
+class OracleNet final : public Denoiser {
+ public:
+  OracleNet(std::string arch, NoiseSchedule schedule, const Tensor& means, const Tensor& deviations);
+  using Denoiser::forward;
+  Tensor forward(const Tensor& x, const Conditions& given, Ctx& ctx) const override;
+  std::unique_ptr<Model> clone() const override { return std::make_unique<OracleNet>(*this); }
+  std::string arch() const override { return arch_; }
+  void visit(Visitor& v) override;
+
+  const NoiseSchedule& schedule() const { return schedule_; }
+  std::int64_t size() const { return means_.value.size(1); }
+  /// Samples [n, d] of the mixture, components equally likely, and the components i64 [n].
+  std::pair<Tensor, Tensor> draw(const Rng& rng, const std::string& stream, std::uint32_t step,
+                                 const Tensor& samples) const;
+
+ private:
+  std::string arch_;
+  NoiseSchedule schedule_;
+  Buffer means_, log_deviations_;  // where it begins
+  Parameter shift_, growth_;
+};
+
+/// gaussian(m1 m2 .. std=1 schedule=vp) and mixture(at(m1 m2 ..) at(..) std=1 schedule=vp): one number a dimension.
+std::unique_ptr<Denoiser> build_gaussian(CallArgs& args, const Call& call);
+std::unique_ptr<Denoiser> build_mixture(CallArgs& args, const Call& call);
+
+/// x -> shift + scale x per element [d]: the linear student x = m + s z. affine(size=2 shift=0 scale=1).
+struct AffineNet final : Model {
+  Parameter shift, scale;
+  AffineNet(std::int64_t size, double shift_value, double scale_value);
+  Tensor forward(const Tensor& x, Ctx& ctx) const override;
+  std::unique_ptr<Model> clone() const override { return std::make_unique<AffineNet>(*this); }
+  std::string arch() const override;
+  void visit(Visitor& v) override;
+};
+
+}  // namespace retort

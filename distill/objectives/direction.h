@@ -1,0 +1,36 @@
+// distill/objectives/direction.h -- the term Direction: a descent direction for samples, made of predictions.
+#pragma once
+#include "distill/diffusion/weights.h"
+#include "distill/objectives/discrepancy.h"
+
+namespace retort {
+
+/// x <- x - g with g = w(t) / n * sum_i c_i prediction_i in one space at one state of the sample x. The signs are the
+/// preset's: tracker - teacher in x0 and score, teacher - tracker in eps and v descend KL(student || teacher).
+struct DirectionSpec {
+  enum class Norm { none, l1 };  ///< l1: mean |x - teacher's x0| of the sample, at least `floor`, detached
+  enum class Estimator { push, identity };
+  std::string name;
+  StatePlan plan;
+  std::vector<Read> reads;           ///< the summands, then (l1) the teacher's x0
+  std::vector<Weight> coefficients;  ///< of the summands
+  std::string state;                 ///< where the predictions are
+  TimeWeight weight;                 ///< empty: 1
+  Norm norm = Norm::none;
+  double floor = 0;
+  Estimator estimator = Estimator::push;
+  Weight a;  ///< of identity
+  bool mean_within = false;
+};
+
+/// push: |x - sg(x - g)|^2 / 2, whose derivative in x is g exactly; the predictions are constants.
+/// identity(a): y is the sum, its first summand the tracker's x0 D_f: w / n sum [y (x - D_f) + (1 - a) y^2], everything
+/// live in x (SiD, Zhou et al. 2024, with D_r - D_f = -y; a = 0 is the Fisher loss, a = 1 the score identity alone).
+std::unique_ptr<Term> make_direction(DirectionSpec spec);
+
+/// Parses `terms.NAME` with `kind: direction`: times, points, space, sum [[c, read], ...], weight, norm, estimator,
+/// reduce. Throws ConfigError at the key that is wrong.
+DirectionSpec parse_direction(const std::string& name, Config& term, const NumberMap& numbers,
+                              const NoiseSchedule* schedule);
+
+}  // namespace retort

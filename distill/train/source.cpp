@@ -1,0 +1,177 @@
+#include "distill/train/source.h"
+
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/create.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/nn.h"
+#include "autograd/ops/shape.h"
+#include "distill/diffusion/noising.h"
+#include "distill/diffusion/oracle_net.h"
+#include "distill/diffusion/step.h"
+
+namespace retort {
+
+namespace {
+std::vector<std::int64_t> sample_indices(const DrawRequest& r, std::int64_t batch) {
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(r.rows));
+  for (std::int64_t i = 0; i < r.rows; ++i) indices[static_cast<std::size_t>(i)] = r.step * batch + r.first + i;
+  return indices;
+}
+
+Shape batch_shape(std::int64_t rows, const Shape& sample) {
+  Shape shape{rows};
+  for (int i = 0; i < sample.rank(); ++i) shape.push_back(sample[i]);
+  return shape;
+}
+
+class DataSource final : public Source {
+ public:
+  DataSource(std::shared_ptr<const Dataset> set, std::shared_ptr<Loader> loader, Device device)
+      : set_(std::move(set)), loader_(std::move(loader)), device_(device) {}
+  Batch draw(const DrawRequest& r, const Roles&, Pass&) const override {
+    const bool meta = device_.kind == DeviceKind::meta;
+    const DataBatch b = meta ? loader_->meta_batch(r.rows) : loader_->prefetched(r.phase_step, r.first, r.rows);
+    return {b.x, b.y, b.y2, b.lambda, b.index, b.sample};
+  }
+  std::int64_t steps_per_epoch() const override { return loader_->steps_per_epoch(); }
+  std::shared_ptr<const Dataset> set() const override { return set_; }
+
+ private:
+  std::shared_ptr<const Dataset> set_;
+  std::shared_ptr<Loader> loader_;
+  Device device_;
+};
+
+class LawSource final : public Source {
+ public:
+  LawSource(const Role& role, DType dtype, Device device) : role_(role), dtype_(dtype), device_(device) {
+    if (!dynamic_cast<const OracleNet*>(role.model.get()))
+      throw ConfigError("role {}: only a closed form (gaussian, mixture) can be drawn from", role.name);
+  }
+  Batch draw(const DrawRequest& r, const Roles&, Pass& pass) const override {
+    const auto& law = dynamic_cast<const OracleNet&>(*role_.model);
+    const auto ids = sample_indices(r, batch);
+    const Tensor sample = Tensor::of<std::int64_t>(ids, {r.rows});
+    Batch b;
+    b.sample = b.index = sample;
+    if (device_.kind == DeviceKind::meta) {
+      b.x = Tensor::empty({r.rows, law.size()}, dtype_, device_);
+      return b;
+    }
+    auto [x, label] = law.draw(pass.rng, r.stream, static_cast<std::uint32_t>(r.step), sample);
+    b.x = cast(x, dtype_);
+    b.y = label;
+    return b;
+  }
+
+ private:
+  const Role& role_;
+  DType dtype_;
+  Device device_;
+};
+
+class RolloutSource final : public Source {
+ public:
+  explicit RolloutSource(RolloutSpec spec) : spec_(std::move(spec)) {}
+  const std::string& role() const override { return spec_.role; }
+
+  Batch draw(const DrawRequest& r, const Roles& roles, Pass& pass) const override {
+    const Role& role = roles.at(spec_.role);
+    const auto ids = sample_indices(r, batch);
+    Batch b;
+    b.sample = b.index = Tensor::of<std::int64_t>(ids, {r.rows});
+    const bool meta = spec_.device.kind == DeviceKind::meta;
+    if (spec_.classes > 0) b.y = meta ? Tensor::empty({r.rows}, DType::i64, spec_.device) : classes(r, ids, pass);
+    const Tensor like = Tensor::empty(batch_shape(r.rows, spec_.sample), spec_.dtype, spec_.device);
+    const auto noise = [&](int draw) {
+      if (meta) return like;
+      return keyed_noise(pass.rng, r.stream, static_cast<std::uint32_t>(r.step), b.sample)(like, draw);
+    };
+    const Grad grad = pass.leaves ? Grad::Train : Grad::None;
+    const auto ask = [&](const Tensor& x, const Tensor& t, Grad how) {
+      const Tensor raw = role.net->eval({x, t, b.y, b.index, b.sample}, {}, how, pass).out;
+      return t.defined() ? role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule) : raw;
+    };
+    if (spec_.levels.empty()) {
+      b.x = ask(noise(0), {}, grad);
+      return b;
+    }
+    walk(b, r, role.diffusion->schedule, noise, ask, pass);
+    b.x = ask(b.more.at("x_in"), b.more.at("t_in"), grad);
+    return b;
+  }
+
+ private:
+  /// The input and time of the live call, without gradient.
+  template <class Noise, class Ask>
+  void walk(Batch& b, const DrawRequest& r, const NoiseSchedule& schedule, const Noise& noise, const Ask& ask,
+            const Pass& pass) const {
+    const auto exits = exit_levels(r, b.sample, pass);
+    const std::size_t last = *std::max_element(exits.begin(), exits.end());
+    const auto at = [&](std::size_t level) {
+      return Tensor::full({r.rows}, spec_.levels[level], DType::f64, spec_.device);
+    };
+    const auto chosen = [&](std::size_t level) {
+      std::vector<std::int64_t> mask;
+      for (const std::size_t e : exits) mask.push_back(e == level);
+      Shape shape = batch_shape(r.rows, spec_.sample);
+      for (int i = 1; i < shape.rank(); ++i) shape[i] = 1;
+      return cast(reshape(Tensor::of<std::int64_t>(mask, {r.rows}), shape), DType::boolean);
+    };
+    Tensor x = noise(0) * schedule.at(spec_.levels[0]).noise;
+    Tensor x_in = x, t_in = at(0);
+    for (std::size_t level = 1; level <= last; ++level) {
+      const Tensor x0 = stop_gradient(ask(x, at(level - 1), Grad::None));
+      const Tensor eps = spec_.between == RolloutSpec::Between::renoise
+                             ? noise(static_cast<int>(level))
+                             : convert(Space::x0, Space::eps, x0, x, at(level - 1), schedule);
+      x = add_noise(x0, eps, at(level), schedule);
+      const Tensor here = chosen(level);
+      x_in = where(here, x, x_in);
+      t_in = where(reshape(here, {r.rows}), at(level), t_in);
+    }
+    b.more["x_in"] = x_in;
+    b.more["t_in"] = t_in;
+  }
+
+  std::vector<std::size_t> exit_levels(const DrawRequest& r, const Tensor& sample, const Pass& pass) const {
+    const std::size_t n = spec_.levels.size();
+    std::vector<std::size_t> exits(static_cast<std::size_t>(r.rows), n - 1);
+    if (spec_.exit == RolloutSpec::Exit::last) return exits;
+    const RngKey key = pass.rng.stream(r.stream + "/exit", static_cast<std::uint32_t>(r.step));
+    const auto ids = sample.values<std::int64_t>();
+    for (std::size_t i = 0; i < exits.size(); ++i) {
+      const std::uint64_t who = spec_.exit == RolloutSpec::Exit::shared ? 0 : static_cast<std::uint64_t>(ids[i]);
+      exits[i] = uniform_int(key, who, 0, n);
+    }
+    return exits;
+  }
+
+  Tensor classes(const DrawRequest& r, const std::vector<std::int64_t>& ids, const Pass& pass) const {
+    const RngKey key = pass.rng.stream(r.stream + "/class", static_cast<std::uint32_t>(r.step));
+    std::vector<std::int64_t> y;
+    for (const std::int64_t id : ids)
+      y.push_back(static_cast<std::int64_t>(
+          uniform_int(key, static_cast<std::uint64_t>(id), 0, static_cast<std::uint64_t>(spec_.classes))));
+    return Tensor::of<std::int64_t>(y, {r.rows});
+  }
+
+  RolloutSpec spec_;
+};
+}  // namespace
+
+const std::string& Source::role() const {
+  static const std::string none;
+  return none;
+}
+
+std::unique_ptr<Source> data_source(std::shared_ptr<const Dataset> set, std::shared_ptr<Loader> loader, Device device) {
+  return std::make_unique<DataSource>(std::move(set), std::move(loader), device);
+}
+std::unique_ptr<Source> law_source(const Role& role, DType dtype, Device device) {
+  return std::make_unique<LawSource>(role, dtype, device);
+}
+std::unique_ptr<Source> rollout_source(RolloutSpec spec) { return std::make_unique<RolloutSource>(std::move(spec)); }
+
+}  // namespace retort
