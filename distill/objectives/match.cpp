@@ -123,6 +123,7 @@ void parse_reduce(MatchSpec& s, Config& term) {
 }  // namespace
 
 std::string Read::str() const {
+  if (from == From::state) return at;
   std::string text = role;
   if (from == From::head) text += "." + head;
   for (std::size_t i = 0; i < taps.size(); ++i)

@@ -3,10 +3,9 @@
 #include <cstdlib>
 
 #include "autograd/ops/arithmetic.h"
-#include "distill/objectives/direction.h"
-#include "distill/objectives/match.h"
 #include "distill/train/roles.h"
 #include "distill/train/state.h"
+#include "distill/train/terms.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "retort_paths.h"
@@ -62,6 +61,9 @@ class Builder {
     read_terms();
     read_phases();
     read_eval();
+    if (!config_.has("job.task")) return;
+    for (const char* section : {"models", "sources", "optim"})  // a task offers more than a method needs
+      if (config_.has(section)) skip(config_.child(section));
   }
 
  private:
@@ -112,8 +114,6 @@ class Builder {
     for (const char* unused : {"checks", "trial"})
       if (method.has(unused)) skip(method.child(unused));
     cached_ = build_roles(config_, role_settings(), setup());
-    if (config_.has("job.task"))  // a task offers more than a method needs
-      for (const char* part : {"models", "optim"}) skip(config_.child(part));
   }
 
   RoleSettings role_settings() const {
@@ -239,15 +239,10 @@ class Builder {
 
   void read_terms() {
     for (Config& t : config_.child("method").child("terms").items()) {
-      const std::string kind = t.get_choice("kind", {"match", "direction"});
       Config& from = t.child("from");
       const std::string source = from.as<std::string>();
       lookup(setup().sources, Call{source, {}, from.where()}, "source");
-      std::unique_ptr<Term> term;
-      if (kind == "match")
-        term = make_match(parse_match(t.key(), t, numbers_, noise_schedule()));
-      else
-        term = make_direction(parse_direction(t.key(), t, numbers_, noise_schedule()));
+      auto term = make_term(t.key(), t, numbers_, noise_schedule());
       for (const Read& r : term->reads()) check_read(r, *term, source, t);
       setup().terms[t.key()] = std::move(term);
       setup().term_source[t.key()] = source;
@@ -387,7 +382,8 @@ OpenedJob open_job(const std::string& name, const std::vector<std::string>& over
   for (const std::string& o : overrides)
     if (o.starts_with(kTask)) task = o.substr(kTask.size());
   Config preset = Config::parse(method_presets().at(name), name + ".yaml");
-  preset.resolve_extends([](const std::string& base) { return Config::parse(method_presets().at(base), base + ".yaml"); });
+  preset.resolve_extends(
+      [](const std::string& base) { return Config::parse(method_presets().at(base), base + ".yaml"); });
   if (task == "tiny" && preset.has("task")) task = preset.get<std::string>("task");
   const fs::path folder = jobs_folder() / "tasks", file = folder / (task + ".yaml");
   if (!fs::is_regular_file(file))

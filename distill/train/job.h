@@ -48,7 +48,8 @@ std::filesystem::path find_job(const std::string& name_or_path);
 /// The job file with `extends` and overrides applied, method preset merged in; nothing is built.
 Config read_job(const std::filesystem::path& file, const std::vector<std::string>& overrides);
 /// What the command line calls a job: a file, a built-in job, or a method, which then runs on the built-in task that
-/// the override `job.task=TASK` names; a preset's `task` says what `tiny` means for it. Throws ConfigError naming what there is.
+/// the override `job.task=TASK` names; a preset's `task` says what `tiny` means for it. Throws ConfigError naming what
+/// there is.
 struct OpenedJob {
   std::filesystem::path file;
   Config config;

@@ -2,10 +2,11 @@
 
 #include <cmath>
 
-#include "distill/objectives/match.h"
+#include "autograd/ops/arithmetic.h"
+#include "autograd/tape.h"
 #include "distill/train/controller.h"
 #include "distill/train/job.h"
-#include "distill/train/numbers.h"
+#include "distill/train/terms.h"
 
 namespace retort {
 
@@ -41,6 +42,7 @@ struct Given {
   std::map<std::string, Tensor, std::less<>> signals;
   Tensor labels;
   Clock clock;
+  std::optional<NoiseSchedule> schedule;
 
   Tensors signal(const Read& r, const std::string& where) const {
     Tensors list;
@@ -75,6 +77,7 @@ Given parse_given(Config& check) {
       g.signals[s.key()] = tensor_of(s);
     }
   }
+  if (check.has("schedule")) g.schedule = make_schedule(parse_call(check.child("schedule")));
   g.clock.step = check.get_int("at.step", 0, {.min = 0});
   g.clock.steps = check.get_int("at.steps", 1, {.min = 1});
   g.clock.epoch = check.get_real("at.epoch", 0.0, {.min = 0});
@@ -85,6 +88,7 @@ Given parse_given(Config& check) {
 struct Values {
   std::map<std::string, double> terms;  ///< per unit
   double total = 0;
+  double pull = 0;  ///< gradient of the total in x, times 1, 2, 3, .. over its elements
 };
 
 /// The phase that a check names, or the first.
@@ -97,8 +101,7 @@ Config& phase_of(Config& method, const std::string& name) {
   return *lookup(phases, Call{name, {}, "checks"}, "phase");
 }
 
-/// The first update of that phase on the given signals.
-Values evaluate_update(Config method, const Given& given, const std::string& phase) {
+NumberMap numbers_of(Config& method) {
   NumberMap numbers;
   if (method.has("numbers"))
     for (Config& n : method.child("numbers").items()) {
@@ -106,21 +109,44 @@ Values evaluate_update(Config method, const Given& given, const std::string& pha
       numbers[n.key()] =
           controlled ? Number(make_controller(parse_call(n.child("control")))->number()) : Number::parse(n);
     }
-  Config& update = phase_of(method, phase).child("update").items().front();
+  return numbers;
+}
+
+TensorMap states_of(const Given& given) {
+  TensorMap states;
+  for (const auto& [name, value] : given.signals) states[name] = value;
+  return states;
+}
+
+/// One update of that phase on the given signals.
+Values evaluate_update(Config method, const Given& given, const std::string& phase, std::size_t update) {
+  const NumberMap numbers = numbers_of(method);
+  const auto updates = phase_of(method, phase).child("update").items();
   Values values;
-  for (Config& weight : update.child("terms").items()) {
+  Tape tape;
+  Batch batch;
+  const auto x = given.signals.find("x");
+  if (x != given.signals.end()) batch.x = tape.watch(x->second);
+  batch.y = given.labels;
+  Tensor total;
+  for (Config& weight : updates.at(update).get().child("terms").items()) {
     Config& node = method.child("terms." + weight.key());
-    node.get_choice("kind", {"match"});
-    const auto term = make_match(parse_match(weight.key(), node, numbers));
+    const auto term = make_term(weight.key(), node, numbers, given.schedule ? &*given.schedule : nullptr);
     Signals signals;
     for (const Read& r : term->reads()) signals.push_back(given.signal(r, node.where()));
-    Batch batch;
-    batch.x = signals.at(0).at(0);
-    batch.y = given.labels;
-    const double value = term->eval({batch, signals, given.clock, {}}).total.item() / term->units(batch);
-    values.terms[weight.key()] = value;
-    values.total += Weight::parse(weight, numbers).at(given.clock) * value;
+    if (!batch.x.defined()) batch.x = signals.at(0).at(0);
+    TensorMap states = states_of(given);
+    states["x"] = batch.x;
+    const TermInput in{batch, signals, given.clock, states, given.schedule ? &*given.schedule : nullptr};
+    const Tensor value = term->eval(in).total * (1.0 / term->units(batch));
+    values.terms[weight.key()] = value.item();
+    const Tensor share = value * Weight::parse(weight, numbers).at(given.clock);
+    total = total.defined() ? total + share : share;
   }
+  values.total = total.item();
+  if (x == given.signals.end()) return values;
+  const std::vector<double> g = tape.gradients(total, std::span(&batch.x, 1))[0].values();
+  for (std::size_t i = 0; i < g.size(); ++i) values.pull += static_cast<double>(i + 1) * g[i];
   return values;
 }
 
@@ -130,7 +156,8 @@ bool differ(double a, double b) { return !(std::abs(a - b) <= kDiffer * std::max
 void run_check(const Config& method, Config& check, std::vector<CheckResult>& results) {
   const Given given = parse_given(check);
   const std::string phase = check.get("phase", "");
-  const Values values = evaluate_update(method, given, phase);
+  const auto update = static_cast<std::size_t>(check.get_int("update", 0, {.min = 0}));
+  const Values values = evaluate_update(method, given, phase, update);
   const auto compare = [&](const std::string& what, double expected, double got) {
     results.push_back({what, expected, got, agree(got, expected)});
   };
@@ -140,13 +167,17 @@ void run_check(const Config& method, Config& check, std::vector<CheckResult>& re
   }
   const double total = check.get_real("total");
   compare("total", total, values.total);
+  const bool pulls = check.has("pull");
+  const double pull = pulls ? check.get_real("pull") : 0.0;
+  if (pulls) compare("pull", pull, values.pull);
   const auto mutants = check.get<std::vector<std::string>>("mutants");
   if (mutants.empty()) check.fail("a check needs at least one mutant that must miss the total");
   for (const std::string& assignment : mutants) {
     Config mutated = method;
     mutated.apply_override(assignment);
-    const double got = evaluate_update(mutated, given, phase).total;
-    results.push_back({"must miss: " + assignment, total, got, differ(got, total)});
+    const Values got = evaluate_update(mutated, given, phase, update);
+    const bool misses = differ(got.total, total) || (pulls && differ(got.pull, pull));
+    results.push_back({"must miss: " + assignment, total, got.total, misses});
   }
 }
 }  // namespace

@@ -17,15 +17,19 @@ struct CheckResult {
 ///
 ///     checks:
 ///       - given: {student: [[..], ..], teacher: [[..], ..], label: [..]}   # signals, rows are samples
-///         at: {step: 0, steps: 1, epoch: 20, epochs: 240}                               # where numbers are read; all
-///         optional terms: {ce: 0.1, kd: 0.2}                                        # per unit total: 0.3 # of the
-///         first update mutants: [terms.kd.T2=false]                                     # overrides that must change
-///         the total
+///         at: {step: 0, steps: 1, epoch: 20, epochs: 240}                  # where numbers are read; all optional
+///         phase: main                                                      # the first
+///         update: 0                                                        # of the phase
+///         terms: {ce: 0.1, kd: 0.2}                                        # per unit
+///         total: 0.3                                                       # of the update
+///         pull: 0.1                                                        # its gradient in x times 1, 2, 3, ..
+///         schedule: vp                                                     # of the given noisy states
+///         mutants: [terms.kd.T2=false]                                     # overrides that must change total or pull
 ///
-/// A signal is named as the term reads it: ROLE for its output, ROLE.HEAD or ROLE.TAP otherwise; the tensors of a list
-/// have .0, .1, ... after that. Numbers left to the job have their `trial` values, controlled ones their first. Values
-/// agree to 1e-9, relatively; a mutant must differ by 1e-3. Throws ConfigError for an unknown method, and for a preset
-/// without checks or with a check that lacks mutants.
+/// A signal is named as the term reads it: ROLE for its output, ROLE.HEAD or ROLE.TAP otherwise, with @STATE; the
+/// tensors of a list have .0, .1, ... after that; x, noise and times go by their names. Numbers left to the job have
+/// their `trial` values, controlled ones their first. Values agree to 1e-9, relatively; a mutant must differ by 1e-3.
+/// Throws ConfigError for an unknown method, and for a preset without checks or with a check that lacks mutants.
 std::vector<CheckResult> check_method(const std::string& slug);
 /// The same for a preset given as text, which may extend a built-in one.
 std::vector<CheckResult> check_preset(const std::string& text, const std::string& slug);
