@@ -29,8 +29,8 @@ double Trainer::epoch() const {
 }
 
 Clock Trainer::clock() const {
-  const Source& s = setup_.sources.at(setup_.term_source.at(phase().updates[0].terms[0].first));
-  const auto of_epoch = static_cast<double>(s.loader->steps_per_epoch());
+  const Source& s = *setup_.sources.at(setup_.term_source.at(phase().updates[0].terms[0].first));
+  const auto of_epoch = static_cast<double>(s.steps_per_epoch());
   return {phase_step_, phase().steps, epoch(), phase().loop, static_cast<double>(phase().steps) / of_epoch};
 }
 

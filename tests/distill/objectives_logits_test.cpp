@@ -66,7 +66,7 @@ Evaluated evaluate(const std::string& yaml, Signals signals, const Batch& given,
   signals[0][0] = live;
   Batch batch = given;
   batch.x = live;
-  const Tensor total = term->eval(batch, signals, clock).total;
+  const Tensor total = term->eval({batch, signals, clock, {}}).total;
   return {total.item(), tape.gradients(total, std::span(&live, 1))[0].values()};
 }
 
