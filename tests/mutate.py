@@ -5,9 +5,10 @@ tests/mutate.py [--count N] [--seed S] [--only GLOB] [--report FILE]
 
 Works on a copy of the sources under build-mutate/, so the tree is never touched. Each mutant changes one token of one
 .cpp file (an operator, a comparison, a constant, an argument order), rebuilds that file and runs the test cases that
-concern it; a mutant that no longer compiles is not counted. Survivors are listed with file, line and change.
+concern it; a mutant that no longer compiles is not counted. Survivors are listed with file, line and change. A run
+that was interrupted goes on where it was: results are kept in build-mutate/results.json by file and line of code.
 """
-import argparse, fnmatch, os, pathlib, random, re, shutil, subprocess, sys, time
+import argparse, fnmatch, json, os, pathlib, random, re, shutil, subprocess, sys, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build-mutate"
@@ -48,6 +49,32 @@ def filters(path):
     return [first.get(path.parts[0], f"op: {stem}"), f"op: {stem}*,*{stem}*", "*"]
 
 
+def refresh(source, target):
+    """Makes target equal to source; only what differs gets a new time, so that only that is built again."""
+    if source.is_file():
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+        return
+    for file in source.rglob("*"):
+        if file.is_file():
+            refresh(file, target / file.relative_to(source))
+    for left in target.rglob("*"):
+        if left.is_file() and not (source / left.relative_to(target)).exists():
+            left.unlink()
+
+
+def verdict(path):
+    built = run(["ninja", "-C", "build", "--quiet", "retort_tests"], 900)
+    if built is None or built.returncode != 0:
+        return "invalid"
+    for f in filters(path):
+        r = run(["build/retort_tests", f"-tc={f}"], 600)
+        if r is None or r.returncode != 0:
+            return "killed"
+    return "survived"
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--count", type=int, default=150)
@@ -57,15 +84,8 @@ def main():
     args = ap.parse_args()
     if not WORK.exists():
         WORK.mkdir()
-    for folder in ["tensor", "autograd", "nn", "io", "distill", "tests", "meson.build", "meson_options.txt"]:
-        source, target = ROOT / folder, WORK / folder
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-            for left in target.rglob("*"):  # files that are gone since the last run
-                if left.is_file() and not (source / left.relative_to(target)).exists():
-                    left.unlink()
-        else:
-            shutil.copy2(source, target)
+    for name in ["tensor", "autograd", "nn", "io", "distill", "tests", "precompiled", "meson.build", "meson_options.txt"]:
+        refresh(ROOT / name, WORK / name)
     if not (WORK / "build").exists():
         subprocess.run(["meson", "setup", "build", "-Doptimization=1", "-Dbenchmarks=false"], cwd=WORK, check=True,
                        stdout=subprocess.DEVNULL, env=dict(os.environ, CXX="ccache g++"))
@@ -74,6 +94,8 @@ def main():
     subprocess.run(["ninja", "-C", "build", "--quiet", "retort_tests"], cwd=WORK, check=True)
     pool = [s for s in sites() if fnmatch.fnmatch(str(s[0]), args.only)]
     random.Random(args.seed).shuffle(pool)
+    results_file = WORK / "results.json"
+    results = json.loads(results_file.read_text()) if results_file.exists() else {}
     killed, survivors, invalid, began = 0, [], 0, time.time()
     for path, number, begin, end, other in pool:
         if killed + len(survivors) >= args.count:
@@ -84,23 +106,16 @@ def main():
         line = lines[number]
         mutant = line[:begin] + other + line[end:]
         lines[number] = mutant
-        file.write_text("".join(lines))
-        built = run(["ninja", "-C", "build", "--quiet", "retort_tests"], 600)
-        if built is None or built.returncode != 0:
-            invalid += 1
-        else:
-            noticed = False
-            for f in filters(path):
-                r = run(["build/retort_tests", f"-tc={f}"], 240)
-                if r is None or r.returncode != 0:
-                    noticed = True
-                    break
-            if noticed:
-                killed += 1
-            else:
-                survivors.append((path, number + 1, line.strip(), mutant.strip()))
-                print(f"survived {path}:{number + 1}: {mutant.strip()}", flush=True)
-        file.write_text(original)
+        key = f"{path}\t{line.strip()}\t{mutant.strip()}"
+        if key not in results:
+            file.write_text("".join(lines))
+            results[key] = verdict(path)
+            file.write_text(original)
+            results_file.write_text(json.dumps(results, indent=0))
+        if results[key] == "survived":
+            survivors.append((path, number + 1, line.strip(), mutant.strip()))
+        killed += results[key] == "killed"
+        invalid += results[key] == "invalid"
         done = killed + len(survivors)
         print(f"\r{done}/{args.count}: {killed} killed, {len(survivors)} survived, {invalid} did not build, "
               f"{time.time() - began:.0f} s", end="", flush=True)
