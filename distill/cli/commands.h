@@ -12,7 +12,12 @@ int plan(const std::string& job, const std::vector<std::string>& overrides);
 /// A run folder (its newest checkpoint, or best with `best`), or a job whose roles come from files.
 int eval(const std::string& run_or_job, const std::vector<std::string>& overrides, bool best);
 int inspect(const std::string& file);
+/// One preset: formula, source, and the preset itself.
 int methods(const std::string& name);
+/// A line for each preset: slug, family, row of the catalogue, title, kinds of terms and sources.
+int list_methods();
+/// Published methods without a preset.
+int missing_methods();
 /// Golden values of one preset, or of all: 1 when one does not hold.
 int check_methods(const std::string& name);
 int doctor();

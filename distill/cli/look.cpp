@@ -2,6 +2,7 @@
 #include <omp.h>
 
 #include <cstdio>
+#include <set>
 
 #include "distill/cli/commands.h"
 #include "distill/train/call.h"
@@ -64,20 +65,49 @@ namespace {
 std::string one_line(Config& c, const char* key) { return c.has(key) ? c.get<std::string>(key) : ""; }
 }  // namespace
 
-int methods(const std::string& name) {
-  if (name.empty()) {
-    for (const auto& [slug, text] : method_presets()) {
-      Config c = Config::parse(text, slug);
-      fmt::print("{:<10} {}\n", slug, one_line(c, "title"));
-    }
-    return 0;
-  }
-  const auto parse = [](const std::string& slug) {
-    const Call call{slug, {}, "methods"};
-    return Config::parse(lookup(method_presets(), call, "method"), slug + ".yaml");
+namespace {
+Config parse_method(const std::string& slug) {
+  return Config::parse(lookup(method_presets(), Call{slug, {}, "methods"}, "method"), slug + ".yaml");
+}
+
+/// Kinds of terms and of sources that a preset is made of: "match direction, rollout".
+std::string parts_of(Config& method) {
+  const auto kinds = [&](const char* section) {
+    std::set<std::string> names;
+    if (method.has(section))
+      for (Config& c : method.child(section).items()) names.insert(c.get<std::string>("kind"));
+    return fmt::format("{}", fmt::join(names, " "));
   };
-  Config c = parse(name);
-  c.resolve_extends(parse);
+  return kinds("terms") + ", " + kinds("sources");
+}
+}  // namespace
+
+int list_methods() {
+  for (const auto& [slug, text] : method_presets()) {
+    Config c = parse_method(slug);
+    c.resolve_extends(parse_method);
+    const auto known = method_catalogue().find(slug);
+    const std::string family = known == method_catalogue().end() ? "-" : known->second.family;
+    fmt::print("{:<36} {:<3} {:<5} {:<72} {}\n", slug, family, c.has("row") ? c.get<std::string>("row") : "-",
+               one_line(c, "title"), parts_of(c));
+  }
+  return 0;
+}
+
+int missing_methods() {
+  std::size_t missing = 0;
+  for (const auto& [slug, m] : method_catalogue()) {
+    if (method_presets().contains(slug)) continue;
+    fmt::print("{:<36} {:<3} {:<5} {}\n", slug, m.family, m.row, m.title);
+    ++missing;
+  }
+  fmt::print("{} of {} catalogued methods have no preset yet\n", missing, method_catalogue().size());
+  return 0;
+}
+
+int methods(const std::string& name) {
+  Config c = parse_method(name);
+  c.resolve_extends(parse_method);
   fmt::print("{}: {}\n  {}\n  source: {}\n\n{}", name, one_line(c, "title"), one_line(c, "formula"),
              one_line(c, "source"), c.to_yaml());
   return 0;

@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
 
   std::string target;
   std::vector<std::string> overrides;
-  bool best = false, check = false;
+  bool best = false, check = false, missing = false;
   std::function<int()> chosen;
   const auto add = [&](const char* name, const char* what, const char* argument, bool required, bool with_overrides,
                        std::function<int()> f) {
@@ -66,9 +66,13 @@ int main(int argc, char** argv) {
     return cli::eval(target, overrides, best);
   })->add_flag("--best", best, "the best checkpoint instead of the newest");
   add("inspect", "List what an HDF5 file holds", "file", true, false, [&] { return cli::inspect(target); });
-  add("methods", "List the built-in methods, or describe one", "name", false, false, [&] {
-    return check ? cli::check_methods(target) : cli::methods(target);
-  })->add_flag("--check", check, "compare the terms with the golden values of the method");
+  CLI::App* methods = add("methods", "List the built-in methods, or describe one", "name", false, false, [&] {
+    if (missing) return cli::missing_methods();
+    if (check) return cli::check_methods(target);
+    return target.empty() ? cli::list_methods() : cli::methods(target);
+  });
+  methods->add_flag("--check", check, "compare the terms with the golden values of the method");
+  methods->add_flag("--missing", missing, "published methods without a preset");
   add("doctor", "Check this machine and this build", nullptr, false, false, [] { return cli::doctor(); });
   try {
     app.parse(argc, argv);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes a C++ source with every preset of this folder as text: embed.sh FOLDER OUTPUT.
+# Writes a C++ source with every preset of this folder and the catalogue as text: embed.sh FOLDER OUTPUT.
 set -eu
 {
   printf '#include "distill/train/job.h"\n\nnamespace retort {\n\n'
@@ -10,5 +10,8 @@ set -eu
     cat "$file"
     printf ')retort"},\n'
   done
-  printf '  };\n  return presets;\n}\n\n}  // namespace retort\n'
+  printf '  };\n  return presets;\n}\n\nconst std::string& catalogue_text() {\n  static const std::string text =\n'
+  # A line each: compilers limit the length of one literal.
+  sed 's/.*/      R"retort(&)retort" "\\n"/' "$1/catalogue.tsv"
+  printf '      "";\n  return text;\n}\n\n}  // namespace retort\n'
 } > "$2"

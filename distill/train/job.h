@@ -72,4 +72,11 @@ void apply_trial(Config& method);
 /// Names and texts of the built-in method presets, by slug.
 const std::map<std::string, std::string>& method_presets();
 
+/// A published method that Retort knows of, with a preset or without.
+struct CataloguedMethod {
+  std::string slug, row, family, title;
+};
+/// distill/methods/catalogue.tsv, by slug.
+const std::map<std::string, CataloguedMethod>& method_catalogue();
+
 }  // namespace retort

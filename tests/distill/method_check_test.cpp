@@ -59,3 +59,17 @@ TEST_CASE("methods: `retort methods NAME --check` prints the values and ends wit
   CHECK(e.output.find("3.5496156") != std::string::npos);
   CHECK(testing::Child({"methods", "--check"}, log).wait().exit_code == 0);
 }
+
+TEST_CASE("methods: presets and the catalogue agree on rows; presets name their source") {
+  CHECK(method_catalogue().size() > 300);
+  for (const auto& [slug, text] : method_presets()) {
+    CAPTURE(slug);
+    Config c = Config::parse(text, slug);
+    c.resolve_extends([](const std::string& base) { return Config::parse(method_presets().at(base), base); });
+    CHECK(c.get<std::string>("method") == slug);
+    for (const char* key : {"title", "formula", "source"}) CHECK(c.has(key));
+    const auto known = method_catalogue().find(slug);
+    const std::string row = c.has("row") ? c.get<std::string>("row") : "-";
+    if (known != method_catalogue().end()) CHECK(row == known->second.row);
+  }
+}
