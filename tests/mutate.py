@@ -36,7 +36,7 @@ def sites():
 
 def run(command, limit):
     try:
-        return subprocess.run(command, cwd=WORK, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit,
+        return subprocess.run(command, cwd=WORK, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit, errors="replace",
                               text=True, env=dict(os.environ, OMP_NUM_THREADS="2"))
     except subprocess.TimeoutExpired:
         return None  # a mutant that hangs is noticed
