@@ -12,7 +12,8 @@
 using namespace retort;
 
 TEST_CASE("methods: golden values hold, and every mutant misses them") {
-  for (const auto& [slug, text] : method_presets()) {
+  for (const auto& preset : method_presets()) {
+    const std::string& slug = preset.first;
     CAPTURE(slug);
     const auto results = check_method(slug);
     int mutants = 0;
@@ -62,9 +63,10 @@ TEST_CASE("methods: `retort methods NAME --check` prints the values and ends wit
 
 TEST_CASE("methods: presets and the catalogue agree on rows; presets name their source") {
   CHECK(method_catalogue().size() > 300);
-  for (const auto& [slug, text] : method_presets()) {
+  for (const auto& preset : method_presets()) {
+    const std::string& slug = preset.first;
     CAPTURE(slug);
-    Config c = Config::parse(text, slug);
+    Config c = Config::parse(preset.second, slug);
     c.resolve_extends([](const std::string& base) { return Config::parse(method_presets().at(base), base); });
     CHECK(c.get<std::string>("method") == slug);
     for (const char* key : {"title", "formula", "source"}) CHECK(c.has(key));

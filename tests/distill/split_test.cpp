@@ -45,7 +45,8 @@ Job trial(const std::string& slug) {
 
 TEST_CASE("methods: one and four micro-batches give one gradient in every phase (f64, 1e-12)") {
   int compared = 0;
-  for (const auto& [slug, text] : method_presets()) {
+  for (const auto& preset : method_presets()) {
+    const std::string& slug = preset.first;
     CAPTURE(slug);
     Job job = trial(slug);
     if (normalises_batches(job.setup)) continue;

@@ -8,7 +8,8 @@
 using namespace retort;
 
 TEST_CASE("methods: every preset trains on the tiny task") {
-  for (const auto& [slug, text] : method_presets()) {
+  for (const auto& preset : method_presets()) {
+    const std::string& slug = preset.first;
     CAPTURE(slug);
     const test::TemporaryFolder folder;
     const OpenedJob opened = open_job(slug, {"job.task=tiny", "job.output_dir=" + folder.path()});
