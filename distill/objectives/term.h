@@ -34,6 +34,7 @@ struct State {
   std::string name;
   std::string time = {};  ///< the time it is at, for noisy states
   std::function<Tensor(const StateInput&)> value;
+  bool noisy = false;  ///< made from "noise" though the term draws no times
 };
 
 /// The states of a term in the order they are made; times first.

@@ -60,22 +60,24 @@ TensorMap Answers::make_states(const Term* term) {
   TensorMap known{{"x", batch_.x}};
   for (const auto& [name, value] : batch_.more) known[name] = value;
   if (!term || (term->plan().times.empty() && term->plan().states.empty())) return known;
+  const StatePlan& plan = term->plan();
   const std::string stream = fmt::format("term/{}", term->name());
   const NoiseSchedule* schedule = schedule_of(*term, roles_);
   const bool meta = batch_.x.meta();
-  if (!term->plan().times.empty()) {
+  if (!plan.times.empty()) {
     if (meta)
-      for (const NamedLaw& law : term->plan().times)
+      for (const NamedLaw& law : plan.times)
         for (const std::string& name : law.law.names)
           known[name.empty() ? law.name : name] = Tensor::empty({batch_.size()}, DType::f64, batch_.x.device());
     else
-      for (const auto& [name, t] :
-           draw_times(term->plan().times, pass_.rng, stream + "/times", pass_.step, batch_.sample,
-                      static_cast<double>(clock_.step) / static_cast<double>(clock_.steps)))
+      for (const auto& [name, t] : draw_times(plan.times, pass_.rng, stream + "/times", pass_.step, batch_.sample,
+                                              static_cast<double>(clock_.step) / static_cast<double>(clock_.steps)))
         known[name] = t;
+  }
+  const auto noisy = [](const State& s) { return s.noisy; };
+  if (!plan.times.empty() || std::any_of(plan.states.begin(), plan.states.end(), noisy))
     known["noise"] = meta ? Tensor::empty(batch_.x.shape(), batch_.x.dtype(), batch_.x.device())
                           : keyed_noise(pass_.rng, stream + "/noise", pass_.step, batch_.sample)(batch_.x, 0);
-  }
   const AskDenoiser ask = [&](const std::string& name, const Tensor& x, const Tensor& t, bool conditional) {
     const Role& role = roles_.at(name);
     const Query query{x, t, conditional ? batch_.y : Tensor(), batch_.index, batch_.sample};
@@ -83,8 +85,7 @@ TensorMap Answers::make_states(const Term* term) {
     return stop_gradient(role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule));
   };
   const NoiseSchedule none = NoiseSchedule::ve();
-  for (const State& s : term->plan().states)
-    known[s.name] = s.value({known, batch_, pass_, schedule ? *schedule : none, ask});
+  for (const State& s : plan.states) known[s.name] = s.value({known, batch_, pass_, schedule ? *schedule : none, ask});
   return known;
 }
 

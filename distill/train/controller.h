@@ -34,7 +34,7 @@ class Controller {
 /// climb(term=T layers=n threshold=c patience=e rate=1): the layer 1 .. n that a student imitates. The terms T1 .. Tn
 /// show 1 - similarity to each; it starts at the most similar one, and goes on as soon as the running average of the
 /// present one's similarity (a new value weighs `rate`) reaches c, or after e epochs (LEAP).
-/// Throws ConfigError naming the nearest entry.
+/// Arguments may be constant numbers of the preset that stand before. Throws ConfigError naming the nearest entry.
 std::shared_ptr<Controller> make_controller(const Call& call);
 
 }  // namespace retort

@@ -231,7 +231,7 @@ class Builder {
         numbers_[n.key()] = Number::parse(n);
         continue;
       }
-      const auto controller = make_controller(parse_call(n.child("control")));
+      const auto controller = make_controller(with_numbers(parse_call(n.child("control")), numbers_));
       setup().controllers[n.key()] = controller;
       numbers_[n.key()] = Number([controller] { return controller->number(); });
     }

@@ -106,8 +106,9 @@ NumberMap numbers_of(Config& method) {
   if (method.has("numbers"))
     for (Config& n : method.child("numbers").items()) {
       const bool controlled = !n.is_scalar() && n.has("control");
-      numbers[n.key()] =
-          controlled ? Number(make_controller(parse_call(n.child("control")))->number()) : Number::parse(n);
+      numbers[n.key()] = controlled
+                             ? Number(make_controller(with_numbers(parse_call(n.child("control")), numbers))->number())
+                             : Number::parse(n);
     }
   return numbers;
 }

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "distill/train/number.h"
+
 namespace retort {
 
 Number Number::parse(Config& node) {
@@ -67,6 +69,13 @@ double Number::at(const Clock& clock) const {
     if (x < x1) return y0 + (y1 - y0) * shaped((x - x0) / (x1 - x0));
   }
   return points_.back().second;
+}
+
+Call with_numbers(Call call, const NumberMap& numbers) {
+  for (Arg& arg : call.args)
+    if (const auto found = numbers.find(arg.value.name); found != numbers.end() && arg.value.args.empty())
+      arg.value.name = format_number(found->second.at({}));
+  return call;
 }
 
 Weight Weight::of(const Call& call, const NumberMap& numbers) {

@@ -44,6 +44,9 @@ class Number {
 };
 using NumberMap = std::map<std::string, Number, std::less<>>;
 
+/// The call with the values of constant numbers in place of their names among its arguments.
+Call with_numbers(Call call, const NumberMap& numbers);
+
 /// A product of literals and named numbers: `1`, `warm`, `[2, warm]`.
 class Weight {
  public:

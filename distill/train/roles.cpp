@@ -99,9 +99,11 @@ class RoleBuilder {
     const Call call = parse_call(node.child("init"));
     if (call.name == "random") return;
     CallArgs args(call);
-    if (call.name != "copy" && call.name != "near") fail_lookup(call, "initial value", {"random", "copy", "near"});
-    const Role& from = role_named(args.word("role"), node);
     Role& role = setup_.roles.at(node.key());
+    if (call.name == "zero_last") return clear_last(role);
+    if (call.name != "copy" && call.name != "near")
+      fail_lookup(call, "initial value", {"random", "copy", "near", "zero_last"});
+    const Role& from = role_named(args.word("role"), node);
     if (from.model->arch() != role.model->arch())
       node.child("init").fail(
           fmt::format("its model {} is not that of role {}, {}", role.model->arch(), from.name, from.model->arch()));
@@ -110,6 +112,18 @@ class RoleBuilder {
     else
       move_near(role, *from.model, constant(args.call("locality")));
     args.done();
+  }
+
+  /// The last matrix or kernel becomes 0, with what follows it: an adapter that adds nothing at first.
+  void clear_last(Role& role) {
+    if (settings_.device.kind == DeviceKind::meta) return;
+    const auto own = retort::parameters_of(*role.model);
+    for (auto p = own.rbegin(); p != own.rend(); ++p) {
+      const Tensor& value = p->parameter->value;
+      assign_(value, Tensor::zeros(value.shape(), value.dtype(), value.device()), "init");
+      if (value.rank() >= 2) break;
+    }
+    finish(*role.model, role, settings_);
   }
 
   /// A literal, or a number of the method that is constant.

@@ -16,8 +16,8 @@ struct RoleSettings {
 
 /// Fills roles and followers of `setup` from `method.roles` and `models` of a job. A role is
 ///
-///     R: {net: MODEL, init: random | copy(ROLE) | near(ROLE a), heads: {NAME: conv_reg(TAP like=ROLE.TAP)}, ema:
-///     {decay: .999},
+///     R: {net: MODEL, init: random | copy(ROLE) | near(ROLE a) | zero_last, heads: {NAME: conv_reg(TAP
+///     like=ROLE.TAP)}, ema: {decay: .999},
 ///         params: frozen | ema(of=ROLE decay=.999) | copy(of=ROLE every=n)}
 ///
 /// Two roles of one model begin with different weights unless one copies the other; the role named as its model has

@@ -94,7 +94,8 @@ class RolloutSource final : public Source {
       return t.defined() ? role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule) : raw;
     };
     if (spec_.levels.empty()) {
-      b.x = ask(noise(0), {}, grad);
+      b.more["x_in"] = noise(0);
+      b.x = ask(b.more.at("x_in"), {}, grad);
       return b;
     }
     walk(b, r, role.diffusion->schedule, noise, ask, pass);

@@ -81,7 +81,8 @@ def main():
     forward = tempered_kl(STUDENT, TEACHER, 1)
     show("ssld-network-distillation", {"kd": forward + tempered_kl(TEACHER, STUDENT, 1)}, {"kd": 0.5})
     show("plackett-luce-distillation", {"kd": mean([plackett_luce(s, t, y, 4) for s, t, y in triples])}, {"kd": 1})
-    point = mean([-sum(sigma(b) * log(sigma(a)) + sigma(-b) * log(sigma(-a)) for a, b in zip(s, t)) for s, t, _ in triples])
+    point = mean([-sum(sigma(b) * log(sigma(a)) + sigma(-b) * log(sigma(-a)) for a, b in zip(s, t))
+                  for s, t, _ in triples])
     show("regression-compatible-ranking", {"point": point, "list": mean([list_ce(s, t) for s, t, _ in triples])},
          {"point": 0.5, "list": 0.5})
     show("dml", {"ce": ce(), "kd": forward}, {"ce": 1, "kd": 1})
@@ -123,6 +124,8 @@ def main():
     meal()
     prototypes()
     leap()
+    con = squares([[0.5 + 0.1, -1.0 + 0.4], [1.2 - 0.3, 0.3 + 0.2]], [[0.7 - 0.2, -0.6 + 0.1], [0.9 + 0.6, 0.5 + 0.3]])
+    show("nct", {"con": con, "bound": squares([[0.2, -0.1], [0.3, 0.5]], [[0, 0], [0, 0]])}, {"con": 1, "bound": 0})
 
 
 def meal():
@@ -164,7 +167,8 @@ def leap():
     blocks = [[[[0.0, -0.5], [1.0, 0.5], [-0.3, 0.7]], [[0.2, 0.4], [-0.6, 1.1], [0.8, 0.5]]],
               [[[0.4, -0.1], [0.3, 0.9], [1.2, -0.8]], [[-0.7, 0.6], [0.5, 0.1], [-0.2, 0.3]]],
               [[[1.4, 0.2], [-0.3, 0.6], [0.7, 0.1]], [[0.9, -0.4], [0.8, 0.3], [-1.1, 0.5]]]]
-    patches = [mean([(a - b) ** 2 for u, v in zip(s[1:], t[1:]) for a, b in zip(u, v)]) for s, t in zip(student, blocks[0])]
+    patches = [mean([(a - b) ** 2 for u, v in zip(s[1:], t[1:]) for a, b in zip(u, v)])
+               for s, t in zip(student, blocks[0])]
     tokens = sum(student, [])
     terms = {"patches": mean(patches), "class": squares([s[0] for s in student], [t[0] for t in blocks[0]])}
     for k, block in enumerate(blocks):

@@ -35,14 +35,15 @@ const Table<Discrepancy>& feature_discrepancies();
 /// none, standardize (per row: subtract the mean, divide by the unbiased deviation + 1e-7), normalize (rows to unit
 /// length), pool (global average).
 const Table<Relation>& relations();
-/// take(start step=1): some tensors of a list.
+/// take(start step=1): some tensors of a list; total: their sum.
 const Table<Relation>& logit_relations();
 /// first (the only read), all, repeat, pick(k), mean_prob (of several teachers' softmax(z / T_target)), mean_logits,
 /// aggregate_views, committee(power e...), past(alpha).
 const Table<TargetMap>& target_maps();
 /// student_share, more_reliable.
 const Table<UnitWeight>& unit_weights();
-/// rotate(STATE k) by k quarter turns, flip(STATE), renoise(STATE TIME), step(STATE s t role=teacher steps=1
+/// rotate(STATE k) by k quarter turns, flip(STATE), jitter(STATE sigma), part(STATE count), join(STATE STATE),
+/// decouple(STATE ahead steps=10), renoise(STATE TIME), step(STATE s t role=teacher steps=1
 /// cond=given) along a role's flow by DDIM.
 const Table<State>& states();
 

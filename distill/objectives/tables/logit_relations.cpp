@@ -1,4 +1,5 @@
-// distill/objectives/tables/logit_relations.cpp -- which tensors of a list are compared.
+// distill/objectives/tables/logit_relations.cpp -- what is compared of a list of tensors.
+#include "autograd/ops/arithmetic.h"
 #include "distill/objectives/tables/entries.h"
 
 namespace retort {
@@ -14,10 +15,17 @@ Relation make_take(TableArgs& args) {
     return taken;
   }};
 }
+
+/// The sum of a list: what a network and its adapter answer together.
+Tensors total(const Tensors& list) {
+  Tensor all = list.at(0);
+  for (std::size_t i = 1; i < list.size(); ++i) all = all + list[i];
+  return {all};
+}
 }  // namespace
 
 const Table<Relation>& logit_relations() {
-  static const Table<Relation> entries{{"take", make_take}};
+  static const Table<Relation> entries{{"take", make_take}, {"total", [](TableArgs&) -> Relation { return {total}; }}};
   return entries;
 }
 

@@ -1,4 +1,6 @@
 // distill/objectives/tables/states.cpp -- inputs derived from the batch, at which roles may be asked.
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
 #include "distill/diffusion/noising.h"
 #include "distill/diffusion/step.h"
@@ -41,6 +43,43 @@ State make_step_of(TableArgs& args) {
           }};
 }
 
+/// x + sigma noise: the other view of a consistency cost (Tarvainen and Valpola 2017).
+State make_jitter(TableArgs& args) {
+  const std::string from = args.word("state");
+  const double sigma = args.number("sigma", {.min = 0});
+  const auto value = [from, sigma](const StateInput& in) { return named(in, from) + named(in, "noise") * sigma; };
+  return {{}, {}, value, true};
+}
+
+/// sqrt(1 - s^2) z + s noise at s = (k + ahead) / steps with k of [0, steps) drawn for each sample, the same for every
+/// `ahead`: a unit normal again, less and less the z that a sample was made from (NCT, Luo et al. 2025).
+State make_decouple(TableArgs& args) {
+  const std::string from = args.word("state");
+  const std::int64_t ahead = args.integer("ahead", {.min = 0, .max = 1}), steps = args.integer("steps", 10, {.min = 1});
+  const auto value = [=](const StateInput& in) {
+    const Tensor& z = named(in, from);
+    if (z.meta()) return z;
+    const RngKey key = in.pass.rng.stream("decouple", in.pass.step);
+    std::vector<double> share;
+    for (const std::int64_t sample : in.batch.sample.values<std::int64_t>()) {
+      const auto k = uniform_int(key, static_cast<std::uint64_t>(sample), 0, static_cast<std::uint64_t>(steps));
+      share.push_back((static_cast<double>(k) + static_cast<double>(ahead)) / static_cast<double>(steps));
+    }
+    Shape shape = z.shape();
+    for (int i = 1; i < shape.rank(); ++i) shape[i] = 1;
+    const Tensor s = Tensor::from(share, shape, z.dtype());
+    return sqrt(1.0 - square(s)) * z + s * named(in, "noise");
+  };
+  return {{}, {}, value, true};
+}
+
+/// Two states beside each other along their first axis (channels, coordinates).
+State make_join(TableArgs& args) {
+  const std::string first = args.word("first"), second = args.word("second");
+  const auto value = [=](const StateInput& in) { return concat(Tensors{named(in, first), named(in, second)}, 1); };
+  return {{}, {}, value};
+}
+
 /// Counter-clockwise quarter turns of [n, c, h, w].
 Tensor rotate(const Tensor& x, std::int64_t turns) {
   switch ((turns % 4 + 4) % 4) {
@@ -66,6 +105,15 @@ const Table<State>& states() {
        }},
       {"renoise", make_renoise},
       {"step", make_step_of},
+      {"jitter", make_jitter},
+      {"decouple", make_decouple},
+      {"join", make_join},
+      {"part",
+       [](TableArgs& args) {
+         const std::string from = args.word("state");
+         const std::int64_t count = args.integer("count", {.min = 1});
+         return of_state(from, [count](const Tensor& x) { return slice(x, 1, 0, count); });
+       }},
       {"flip",
        [](TableArgs& args) { return of_state(args.word("state"), [](const Tensor& x) { return flip(x, {3}); }); }},
   };
