@@ -1,6 +1,7 @@
 #include "distill/objectives/discrepancy.h"
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "distill/objectives/tables/entries.h"
@@ -24,14 +25,14 @@ Table<Entry> joined(std::initializer_list<const Table<Entry>*> themes) {
 }
 
 const Table<Discrepancy>& discrepancies() {
-  static const auto all =
-      joined<Discrepancy>({&logit_discrepancies(), &label_discrepancies(), &soft_target_discrepancies(),
-                           &score_discrepancies(), &alignment_discrepancies(), &feature_discrepancies()});
+  static const auto all = joined<Discrepancy>(
+      {&logit_discrepancies(), &label_discrepancies(), &soft_target_discrepancies(), &score_discrepancies(),
+       &alignment_discrepancies(), &feature_discrepancies(), &list_discrepancies(), &contrastive_discrepancies()});
   return all;
 }
 
 const Table<Relation>& all_relations() {
-  static const auto all = joined<Relation>({&relations(), &logit_relations()});
+  static const auto all = joined<Relation>({&relations(), &batch_relations(), &logit_relations()});
   return all;
 }
 }  // namespace
@@ -48,14 +49,22 @@ Tensor rows(const Tensor& t) {
   return flat.dtype() == DType::f64 ? flat : cast(flat, DType::f32);
 }
 
+Tensor vectors(const Tensor& t) {
+  const Tensor grouped = reshape(t, {t.shape()[0], -1, t.size(-1)});
+  return grouped.dtype() == DType::f64 ? grouped : cast(grouped, DType::f32);
+}
+
+Tensor unit_length(const Tensor& x, int axis) { return x / sqrt(maximum(sum(square(x), {axis}, true), 1e-24)); }
+
 Tensor tempered(const Tensor& logits, double T) { return T == 1 ? rows(logits) : rows(logits) / T; }
 
-Relation each(std::function<Tensor(const Tensor&)> f) {
-  return [f = std::move(f)](const Tensors& list) {
+Relation each(std::function<Tensor(const Tensor&)> f, Scope scope) {
+  const auto map = [f = std::move(f)](const Tensors& list) {
     Tensors mapped;
     for (const Tensor& t : list) mapped.push_back(f(t));
     return mapped;
   };
+  return {map, scope};
 }
 
 Discrepancy per_element(std::string formula, std::function<Tensor(const Tensor&, const Tensor&)> f) {
@@ -76,11 +85,15 @@ Relation parse_relation(Config& node, const NumberMap& numbers) {
     for (Config& c : node.items()) add(c);
   else
     add(node);
-  return [chain](const Tensors& list) {
+  Relation all;
+  all.map = [chain](const Tensors& list) {
     Tensors value = list;
     for (const Relation& r : chain) value = r(value);
     return value;
   };
+  for (const Relation& r : chain)
+    if (r.scope == Scope::batch) all.scope = Scope::batch;
+  return all;
 }
 
 TargetMap make_target_map(const Call& call, const NumberMap& numbers) {

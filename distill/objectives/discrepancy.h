@@ -32,8 +32,12 @@ struct Discrepancy {
 /// naming the nearest entry.
 Discrepancy make_discrepancy(const Call& call, const NumberMap& numbers);
 
-/// Table `relate`: maps a signal (or a list) before it is compared.
-using Relation = std::function<Tensors(const Tensors&)>;
+/// Table `relate`: maps a signal (or a list) before it is compared. The first axis stays that of the batch.
+struct Relation {
+  std::function<Tensors(const Tensors&)> map;
+  Scope scope = Scope::sample;  ///< batch: a row of the result depends on the other samples
+  Tensors operator()(const Tensors& list) const { return map(list); }
+};
 /// One call, or a list of calls applied in order.
 Relation parse_relation(Config& node, const NumberMap& numbers);
 

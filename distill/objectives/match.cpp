@@ -12,13 +12,13 @@ class Match final : public Term {
     reads_.insert(reads_.end(), spec_.target.begin(), spec_.target.end());
   }
   const std::string& name() const override { return spec_.name; }
-  Scope scope() const override { return spec_.d.scope; }
+  Scope scope() const override { return spec_.scope; }
   const std::vector<Read>& reads() const override { return reads_; }
   const StatePlan& plan() const override { return spec_.plan; }
   bool uses_labels() const override { return spec_.d.labels; }
 
   double units(const Batch& batch) const override {
-    if (spec_.d.scope == Scope::batch) return 1.0;
+    if (spec_.scope == Scope::batch) return 1.0;
     if (!spec_.d.labels) return static_cast<double>(batch.size());
     if (batch.y.meta()) return static_cast<double>(batch.size());
     double labelled = 0;
@@ -73,7 +73,7 @@ class Match final : public Term {
           "other",
           spec_.name, c.pred.str(), c.target.str());
     double scale = spec_.T2 ? share * spec_.T_pred * spec_.T_target : share;
-    if (spec_.mean_within) scale /= static_cast<double>(c.pred.numel()) / static_cast<double>(c.pred.shape()[0]);
+    scale /= divisor(c.pred);
     const Tensor weight = spec_.weight ? stop_gradient(spec_.weight(c)) : Tensor();
     const auto summed = [&](Tensor value) {
       if (weight.defined()) value = weight * value;
@@ -87,16 +87,29 @@ class Match final : public Term {
     part.shown = part.shown.defined() ? part.shown + shown : shown;
   }
 
+  double divisor(const Tensor& pred) const {
+    const auto rows = static_cast<double>(pred.shape()[0]), elements = static_cast<double>(pred.numel()) / rows;
+    double by = spec_.per_row ? rows : 1;
+    if (spec_.within == MatchSpec::Within::mean) by *= elements;
+    if (spec_.within == MatchSpec::Within::tokmean) by *= elements / static_cast<double>(pred.size(-1));
+    return by;
+  }
+
   MatchSpec spec_;
   std::vector<Read> reads_;
 };
 
-std::vector<Read> parse_reads(Config& node, const NumberMap& numbers) {
+/// One read or a list of them; gradients flow into those of a prediction unless they say otherwise.
+std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, bool prediction) {
   std::vector<Read> reads;
+  const auto add = [&](Config& c) {
+    reads.push_back(parse_read(c, numbers));
+    if (prediction) reads.back().live = c.is_scalar() || c.get("live", true);
+  };
   if (node.is_list())
-    for (Config& c : node.items()) reads.push_back(parse_read(c, numbers));
+    for (Config& c : node.items()) add(c);
   else
-    reads.push_back(parse_read(node, numbers));
+    add(node);
   return reads;
 }
 
@@ -114,11 +127,14 @@ void parse_temperatures(MatchSpec& s, Config& term) {
 }
 
 void parse_reduce(MatchSpec& s, Config& term) {
-  const std::string unit = s.d.scope == Scope::batch ? "batch" : "sample";
-  const std::string reduce = term.get_choice("reduce", {"sum/" + unit, "mean/" + unit});
-  s.mean_within = reduce.starts_with("mean");
-  if (s.mean_within && s.d.scope == Scope::batch)
-    term.child("reduce").fail("a batch term is one unit; write sum/batch");
+  for (const Scope part : {s.d.scope, s.relate.scope, s.relate_target.scope})
+    if (part == Scope::batch) s.scope = Scope::batch;
+  std::vector<std::string> choices{"sum/sample", "mean/sample", "tokmean/sample"};
+  if (s.scope == Scope::batch) choices.push_back("sum/batch");
+  const std::string reduce = term.get_choice("reduce", choices);
+  using Within = MatchSpec::Within;
+  s.within = reduce.starts_with("mean") ? Within::mean : reduce.starts_with("tok") ? Within::tokmean : Within::sum;
+  s.per_row = s.scope == Scope::batch && reduce.ends_with("/sample");
 }
 }  // namespace
 
@@ -156,6 +172,7 @@ Read parse_read(Config& node, const NumberMap& numbers) {
   if (node.has("store")) {
     r.from = Read::From::store;
     r.role = node.get<std::string>("store");
+    r.negatives = node.get_int("negatives", 0, {.min = 0});
     return r;
   }
   r.role = node.get<std::string>("role");
@@ -176,7 +193,7 @@ Read parse_read(Config& node, const NumberMap& numbers) {
   }
   r.conditional = !node.has("cond") || node.get_choice("cond", {"given", "null"}) == "given";
   if (node.has("guide")) r.guide = Weight::of(parse_call(node.child("guide")), numbers);
-  r.live = node.get("live", false);
+  r.live = node.has("live") && node.get<bool>("live");
   return r;
 }
 
@@ -202,14 +219,13 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
   MatchSpec s;
   s.name = name;
   s.plan = parse_plan(term, numbers, schedule);
-  s.pred = parse_reads(term.child("pred"), numbers);
-  for (Read& r : s.pred) r.live = true;
+  s.pred = parse_reads(term.child("pred"), numbers, true);
   Config& target = term.child("target");
-  if (!(target.is_scalar() && target.as<std::string>() == "label")) s.target = parse_reads(target, numbers);
+  if (!(target.is_scalar() && target.as<std::string>() == "label")) s.target = parse_reads(target, numbers, false);
   s.d = make_discrepancy(parse_call(term.child("d")), numbers);
   if (s.d.labels && !s.target.empty()) target.fail("this discrepancy compares with labels; write target: label");
   if (!s.d.labels && s.target.empty()) target.fail("this discrepancy needs a read of a role, not labels");
-  const Relation same = [](const Tensors& list) { return list; };
+  const Relation same{[](const Tensors& list) { return list; }};
   s.relate = term.has("relate") ? parse_relation(term.child("relate"), numbers) : same;
   s.relate_target = term.has("relate_target") ? parse_relation(term.child("relate_target"), numbers) : s.relate;
   if (s.target.size() > 1 && !term.has("map")) term.fail("several targets need a `map` that makes one of them");

@@ -17,20 +17,25 @@ struct MatchSpec {
   TimeWeight time_weight;     ///< of the predictions' time; empty: 1
   std::vector<double> pairs;  ///< weights of the pairs of a list; empty: 1 each
   double T_pred = 1, T_target = 1;
-  bool T2 = false;           ///< multiply by T_pred T_target
-  bool mean_within = false;  ///< divide the value of a pair by its number of elements per sample
+  bool T2 = false;  ///< multiply by T_pred T_target
+  /// What the value of a pair is divided by: nothing, its elements per sample, or those but for the last axis.
+  enum class Within : std::uint8_t { sum, mean, tokmean } within = Within::sum;
+  Scope scope = Scope::sample;  ///< of the discrepancy and the relations
+  bool per_row = false;         ///< a batch-coupled value is divided by the number of its rows
 };
 
 std::unique_ptr<Term> make_match(MatchSpec spec);
 
 /// Parses `terms.NAME` of a preset with `kind: match`: pred, target (a read, a list of them, or label), points, relate,
-/// relate_target, map, d, weight, pairs, T, T2, reduce. `source` is returned by the caller's own reading of `from`.
+/// relate_target, map, d, weight, pairs, T, T2, reduce. `reduce` is WITHIN/UNIT: within a sample a sum, a mean over all
+/// elements, or tokmean (sum over the last axis, mean over the others); the unit is `sample`, also for rows of what
+/// couples a batch, or `batch`. `source` is returned by the caller's own reading of `from`.
 /// Throws ConfigError at the key that is wrong.
 MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& numbers,
                       const NoiseSchedule* schedule = nullptr);
 
-/// A read: ROLE, ROLE@STATE or {role | store, at, out | tap | head, live, cond, guide}; the words x, noise and a
-/// state's name stand for themselves.
+/// A read: ROLE, ROLE@STATE, {role, at, out | tap | head, live, cond, guide} or {store, negatives}; the words x, noise
+/// and a state's name stand for themselves.
 Read parse_read(Config& node, const NumberMap& numbers = {});
 /// `times` and `points` of a term.
 StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule);

@@ -23,6 +23,20 @@ class ModelNet final : public Net {
  public:
   explicit ModelNet(const Role& role) : role_(role) {}
   Reply eval(const Query& query, const Want& want, Grad grad, Pass& pass) const override {
+    if (role_.answer.empty() || !want.out) return run(query, want, grad, pass);
+    const Head& head = role_.heads.at(role_.answer);
+    Want inner{.out = false, .taps = want.taps};
+    inner.taps.insert(inner.taps.end(), head.inputs.begin(), head.inputs.end());
+    Reply reply = run(query, inner, grad, pass);
+    Ctx ctx = context_of(role_, pass, grad, query.samples);
+    const auto own = static_cast<std::ptrdiff_t>(want.taps.size());
+    reply.out = head.module->forward({reply.taps.begin() + own, reply.taps.end()}, ctx).back();
+    reply.taps.resize(want.taps.size());
+    return reply;
+  }
+
+ private:
+  Reply run(const Query& query, const Want& want, Grad grad, Pass& pass) const {
     Ctx ctx = context_of(role_, pass, grad, query.samples);
     ctx.wanted = want.taps;
     ctx.stop_after_taps = !want.out;
@@ -46,7 +60,6 @@ class ModelNet final : public Net {
     return reply;
   }
 
- private:
   const Role& role_;
 };
 

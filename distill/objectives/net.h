@@ -45,13 +45,16 @@ struct Net {
   virtual Reply eval(const Query& query, const Want& want, Grad grad, Pass& pass) const = 0;
 };
 
-/// A module over taps of one role (`heads: {hint: conv_reg(...)}`): tensors in, tensors out; trained with its role.
+/// A module over taps of a role (`heads: {hint: conv_reg(...)}`): tensors in, tensors out; trained with that role.
 struct HeadModule : Module {
   virtual Tensors forward(const Tensors& in, Ctx& ctx) const = 0;
   virtual std::unique_ptr<HeadModule> clone() const = 0;
 };
 struct Head {
   std::vector<TapId> inputs;  ///< an empty path is the role's output
+  std::string other;          ///< a role whose tap `told` follows them as a constant; empty: none
+  TapId told;
+  Shape told_shape;  ///< without the batch axis
   std::unique_ptr<HeadModule> module;
 };
 
@@ -66,6 +69,7 @@ struct Role {
   std::string name;
   std::unique_ptr<Model> model;       ///< null when the answers come from a table or a closed form
   std::map<std::string, Head> heads;  ///< trained with the role that owns them
+  std::string answer;                 ///< the head whose last result is the role's output; empty: the model's own
   std::unique_ptr<Net> net;
   std::optional<Diffusion> diffusion;
   DType compute = DType::f32;

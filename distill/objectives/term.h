@@ -53,6 +53,7 @@ struct Read {
   std::string at = "x";  ///< the state the role is asked at
   std::vector<TapId> taps;
   std::string head;
+  std::int64_t negatives = 0;   ///< of a store: rows of samples of other classes, drawn beside the sample's own
   bool live = false;            ///< the term's gradient flows into it
   std::optional<Space> space;   ///< a denoiser's answer is converted to it; none: the raw answer
   bool conditional = true;      ///< false: the null condition

@@ -1,6 +1,7 @@
 #include "distill/train/answers.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/index.h"
@@ -13,6 +14,20 @@ namespace retort {
 namespace {
 const std::vector<TapId>& inputs_of(const Read& r, const Role& role) {
   return r.from == Read::From::head ? role.heads.at(r.head).inputs : r.taps;
+}
+
+/// What the head that `r` reads is told of another role; nothing for most.
+std::optional<Read> told_by(const Read& r, const Role& role) {
+  if (r.from != Read::From::head) return {};
+  const Head& head = role.heads.at(r.head);
+  if (head.other.empty()) return {};
+  Read told;
+  told.role = head.other;
+  told.at = r.at;
+  if (head.told.path.empty()) return told;
+  told.from = Read::From::taps;
+  told.taps = {head.told};
+  return told;
 }
 }  // namespace
 
@@ -37,17 +52,21 @@ Tensors Answers::read(const Read& r) {
   return values;
 }
 
-Answers::Place Answers::place(const Read& r, const Term* term, bool conditional) {
-  return {r.role, r.at == "x" ? nullptr : term, r.at, conditional, r.live};
+/// A trained role answers once, whoever is live; another has its input live only where a term's gradient flows.
+Answers::Place Answers::place(const Read& r, const Term* term, bool conditional) const {
+  return {r.role, r.at == "x" ? nullptr : term, r.at, conditional, r.live && !trained_.contains(r.role)};
 }
 
 void Answers::wish(const Read& r, const Term* term) {
   if (r.from == Read::From::store || r.from == Read::From::state) return;
+  const Role& role = roles_.at(r.role);
+  if (const auto told = told_by(r, role)) wish(*told, term);
+  if (r.from == Read::From::head && inputs_of(r, role).empty()) return;
   for (const bool conditional : {true, false}) {
     if (!r.guide && conditional != r.conditional) continue;
     Want& want = wishes_.try_emplace(place(r, term, conditional), Want{.out = false, .taps = {}}).first->second;
     want.out = want.out || r.from == Read::From::out;
-    for (const TapId& tap : inputs_of(r, roles_.at(r.role))) {
+    for (const TapId& tap : inputs_of(r, role)) {
       if (tap.path.empty())
         want.out = true;
       else if (std::find(want.taps.begin(), want.taps.end(), tap) == want.taps.end())
@@ -131,9 +150,26 @@ Tensor Answers::prediction(const Read& r, const Term* term) {
 }
 
 Tensors Answers::get(const Read& r, const Term* term) {
-  if (r.from == Read::From::store) return {stores_.at(r.role)->get(batch_.index)};
+  if (r.from == Read::From::store) return stored(r);
   if (r.from == Read::From::state) return {states(term).at(r.at)};
   if (r.from == Read::From::out) return {prediction(r, term)};
+  if (r.from == Read::From::taps) return taps(r, term);
+  const Role& role = roles_.at(r.role);
+  Tensors values = inputs_of(r, role).empty() ? Tensors() : taps(r, term);
+  if (const auto told = told_by(r, role)) values.push_back(cast(stop_gradient(get(*told, term)[0]), role.compute));
+  Ctx ctx = context_of(role, pass_, trained_.contains(r.role) ? Grad::Train : Grad::None, batch_.sample);
+  return role.heads.at(r.head).module->forward(values, ctx);
+}
+
+Tensors Answers::stored(const Read& r) const {
+  const Store& store = *stores_.at(r.role);
+  Tensors values{store.get(batch_)};
+  if (r.negatives > 0) values.push_back(store.negatives(batch_, r.negatives, pass_));
+  return values;
+}
+
+/// The taps of a read, or what goes into its head.
+Tensors Answers::taps(const Read& r, const Term* term) {
   const Role& role = roles_.at(r.role);
   const Want& want = wishes_.at(place(r, term, r.conditional));
   const Reply& answer = reply(r, term, r.conditional);
@@ -142,9 +178,7 @@ Tensors Answers::get(const Read& r, const Term* term) {
     const auto at = std::find(want.taps.begin(), want.taps.end(), tap) - want.taps.begin();
     values.push_back(tap.path.empty() ? answer.out : answer.taps[static_cast<std::size_t>(at)]);
   }
-  if (r.from == Read::From::taps) return values;
-  Ctx ctx = context_of(role, pass_, trained_.contains(r.role) ? Grad::Train : Grad::None, batch_.sample);
-  return role.heads.at(r.head).module->forward(values, ctx);
+  return values;
 }
 
 const NoiseSchedule* schedule_of(const Term& term, const Roles& roles) {

@@ -38,11 +38,13 @@ class Answers {
     bool conditional, live;
     auto operator<=>(const Place&) const = default;
   };
-  static Place place(const Read& r, const Term* term, bool conditional);
+  Place place(const Read& r, const Term* term, bool conditional) const;
   void wish(const Read& r, const Term* term);
   Tensors get(const Read& r, const Term* term);
   const Reply& reply(const Read& r, const Term* term, bool conditional);
   Tensor prediction(const Read& r, const Term* term);
+  Tensors taps(const Read& r, const Term* term);
+  Tensors stored(const Read& r) const;
   TensorMap make_states(const Term* term);
   const TensorMap& states(const Term* term);
 

@@ -1,5 +1,4 @@
-#include "distill/train/heads.h"
-
+#include "distill/train/head_table.h"
 #include "distill/train/logit_heads.h"
 #include "nn/models/regressor.h"
 
@@ -22,13 +21,6 @@ std::unique_ptr<HeadModule> head_of(std::unique_ptr<Model> model) {
   return std::make_unique<ModelHead>(std::move(model));
 }
 
-void expect(const Call& call, const HeadSizes& sizes, std::size_t inputs, std::size_t like) {
-  if (sizes.from.size() != inputs) call.fail(fmt::format("expected {} taps; got {}", inputs, sizes.from.size()));
-  if (sizes.like.size() != like) call.fail("expected like=ROLE.TAP");
-}
-
-using Builder = std::unique_ptr<HeadModule> (*)(CallArgs&, const Call&, const HeadSizes&);
-
 std::unique_ptr<HeadModule> conv_reg(CallArgs&, const Call& call, const HeadSizes& sizes) {
   expect(call, sizes, 1, 1);
   return head_of(std::make_unique<ConvRegressor>(sizes.from[0], sizes.like[0]));
@@ -39,13 +31,22 @@ std::unique_ptr<HeadModule> linear(CallArgs&, const Call& call, const HeadSizes&
   const Shape &from = sizes.from[0], &to = sizes.like[0];
   if (from.rank() != 1 || to.rank() != 1)
     throw ShapeError("linear head: expected two vectors; got {} and {}", from.str(), to.str());
-  return head_of(std::make_unique<LinearHead>(from[0], to[0]));
+  return head_of(std::make_unique<LinearRegressor>(from[0], to[0]));
 }
 }  // namespace
 
+void expect(const Call& call, const HeadSizes& sizes, std::size_t inputs, std::size_t like) {
+  if (sizes.from.size() != inputs) call.fail(fmt::format("expected {} taps; got {}", inputs, sizes.from.size()));
+  if (sizes.like.size() != like)
+    call.fail(like == 0 ? "takes no like=" : "expected like=ROLE.TAP, or like=ROLE for several taps");
+}
+
 std::unique_ptr<HeadModule> build_head(CallArgs& args, const Call& call, const HeadSizes& sizes) {
-  static const std::map<std::string, Builder, std::less<>> table{
-      {"conv_reg", conv_reg}, {"linear", linear}, {"classifier", build_classifier}, {"exits", build_exits}};
+  static const HeadTable table = [] {
+    HeadTable all{{"conv_reg", conv_reg}, {"linear", linear}, {"classifier", build_classifier}, {"exits", build_exits}};
+    all.insert(feature_heads().begin(), feature_heads().end());
+    return all;
+  }();
   auto head = lookup(table, call, "head")(args, call, sizes);
   name_modules(*head);
   return head;

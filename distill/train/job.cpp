@@ -2,14 +2,13 @@
 
 #include <cstdlib>
 
-#include "autograd/ops/arithmetic.h"
+#include "distill/objectives/match.h"
 #include "distill/train/roles.h"
 #include "distill/train/state.h"
 #include "distill/train/terms.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "retort_paths.h"
-#include "tensor/write.h"
 
 namespace retort {
 
@@ -37,13 +36,6 @@ std::vector<std::string> names_in(const fs::path& folder) {
 fs::path beside(const fs::path& job, const std::string& name) {
   if (fs::exists(name) || fs::path(name).is_absolute()) return name;
   return job.parent_path() / name;
-}
-
-/// Rows of a table that is read by the ids of a set: the largest id and one.
-std::int64_t rows_by_id(const Dataset& set) {
-  std::int64_t rows = 0;
-  for (std::int64_t i = 0; i < set.size(); ++i) rows = std::max(rows, set.id(i) + 1);
-  return rows;
 }
 
 class Builder {
@@ -109,9 +101,9 @@ class Builder {
   void read_models() {
     Config& method = config_.child("method");
     method.get("method", "custom");
-    for (const char* text : {"row", "title", "formula", "source", "notes", "family", "task"})
+    for (const char* text : {"row", "title", "formula", "source", "notes", "family"})
       if (method.has(text)) method.get<std::string>(text);
-    for (const char* unused : {"checks", "trial"})
+    for (const char* unused : {"checks", "trial", "task"})
       if (method.has(unused)) skip(method.child(unused));
     cached_ = build_roles(config_, role_settings(), setup());
   }
@@ -120,7 +112,7 @@ class Builder {
     return {[this](const std::string& name) { return beside(file_, name); }, sizes(), dtype_, device_};
   }
 
-  /// `checks` of a preset are read by the test program, not by runs; `trial` was applied if it is to be.
+  /// `checks` of a preset are read by the test program, not by runs; `trial` and `task` were applied if they are to be.
   static void skip(Config& node) {
     if (node.is_scalar() || node.is_null()) {
       node.as<std::string>();
@@ -201,24 +193,30 @@ class Builder {
     Config& method = config_.child("method");
     if (!method.has("stores")) return;
     for (Config& c : method.child("stores").items()) {
-      c.get_choice("kind", {"index"});
       const std::string source = c.get<std::string>("source");
       const Source& s = *lookup(setup().sources, Call{source, {}, c.child("source").where()}, "source");
       if (!s.set()) c.child("source").fail("a store is indexed by the images of a data set");
-      Config& like = c.child("like");
-      const std::string text = like.as<std::string>();
-      const auto dot = text.find('.');
-      Read read;
-      const Role& role = lookup(setup().roles, Call{text.substr(0, dot), {}, like.where()}, "role");
-      if (dot != std::string::npos) {
-        read.from = Read::From::head;
-        read.head = text.substr(dot + 1);
-        lookup(role.heads, Call{read.head, {}, like.where()}, "head");
-      }
+      const Read read = c.has("of") ? parse_read(c.child("of")) : like_read(c.child("like"));
+      const Role& role = lookup(setup().roles, Call{read.role, {}, c.where()}, "role");
+      if (read.from == Read::From::head) lookup(role.heads, Call{read.head, {}, c.where()}, "head");
       const Shape row = shape_of(role, read, role_settings());
-      setup().stores[c.key()] = make_store(c, rows_by_id(*s.set()), row, setup().seed, dtype_, device_);
+      setup().stores[c.key()] = make_store(c, *s.set(), row, setup().seed, dtype_, device_);
       store_source_[c.key()] = source;
+      if (c.has("of")) job_.class_means.push_back({read, c.key(), source});
     }
+  }
+
+  /// ROLE or ROLE.HEAD.
+  static Read like_read(Config& like) {
+    const std::string text = like.as<std::string>();
+    const auto dot = text.find('.');
+    Read read;
+    read.role = text.substr(0, dot);
+    if (dot != std::string::npos) {
+      read.from = Read::From::head;
+      read.head = text.substr(dot + 1);
+    }
+    return read;
   }
 
   void read_numbers() {
@@ -371,6 +369,29 @@ Config read_job(const fs::path& file, const std::vector<std::string>& overrides)
   return config;
 }
 
+namespace {
+/// `task: NAME` or `task: {name: NAME, set: [roles.student.net=halved, ..]}` of a preset: the built-in task that stands
+/// for the tiny one, and what its keys are on built-in tasks.
+struct TaskChoice {
+  std::string name = "tiny";
+  std::vector<std::string> set;
+};
+
+TaskChoice task_of(const std::string& slug) {
+  const auto preset = [](const std::string& name) {
+    return Config::parse(lookup(method_presets(), Call{name, {}, "methods"}, "method"), "methods/" + name + ".yaml");
+  };
+  Config method = preset(slug);
+  method.resolve_extends(preset);
+  TaskChoice task;
+  if (!method.has("task")) return task;
+  if (method.child("task").is_scalar()) return {method.get<std::string>("task"), {}};
+  task.name = method.get("task.name", task.name);
+  if (method.has("task.set")) task.set = method.get<std::vector<std::string>>("task.set");
+  return task;
+}
+}  // namespace
+
 OpenedJob open_job(const std::string& name, const std::vector<std::string>& overrides) {
   const bool is_job = fs::is_regular_file(name) || fs::is_regular_file(jobs_folder() / (name + ".yaml"));
   if (is_job || !method_presets().contains(name)) {
@@ -381,15 +402,14 @@ OpenedJob open_job(const std::string& name, const std::vector<std::string>& over
   std::string task;
   for (const std::string& o : overrides)
     if (o.starts_with(kTask)) task = o.substr(kTask.size());
-  Config preset = Config::parse(method_presets().at(name), name + ".yaml");
-  preset.resolve_extends(
-      [](const std::string& base) { return Config::parse(method_presets().at(base), base + ".yaml"); });
-  if (task == "tiny" && preset.has("task")) task = preset.get<std::string>("task");
+  const TaskChoice choice = task_of(name);
+  if (task == "tiny") task = choice.name;
   const fs::path folder = jobs_folder() / "tasks", file = folder / (task + ".yaml");
   if (!fs::is_regular_file(file))
     throw ConfigError("job: {} is a method; run it on a task, job.task=NAME of {}, or in a job file with method: {}",
                       name, fmt::join(names_in(folder), ", "), name);
   std::vector<std::string> all{"method={extends: " + name + "}", "job.name=" + name + "-" + task};
+  for (const std::string& assignment : choice.set) all.push_back("method." + assignment);
   all.insert(all.end(), overrides.begin(), overrides.end());
   Config job = read_job(file, all);
   apply_trial(job.child("method"));
@@ -416,85 +436,6 @@ Job build_job(Config config, const fs::path& file, Device device, std::optional<
   job.resolved = config.to_yaml();
   job.raw = read_file(file);
   return job;
-}
-
-namespace {
-/// Answers of `role` to every image of the set, by data id: [largest id + 1, classes].
-Tensor compute_table(const Role& role, const EvalData& data, Device device) {
-  const std::int64_t rows = rows_by_id(*data.set);
-  SequentialBatches batches(data.set, data.batch, data.dtype);
-  const bool meta = device.kind == DeviceKind::meta;
-  Pass pass;
-  pass.training = false;
-  Tensor table;
-  for (std::int64_t k = 0; k < batches.size(); ++k) {
-    const DataBatch b = meta ? batches.meta_batch(std::min(data.batch, data.set->size())) : batches.at(k);
-    const Tensor out = stop_gradient(role.net->eval({b.x, {}, {}, b.index, b.sample}, {}, Grad::None, pass).out);
-    const Tensor answers = out.dtype() == DType::f64 ? out : cast(out, DType::f32);
-    if (!table.defined()) table = Tensor::zeros({rows, answers.shape()[1]}, answers.dtype(), device);
-    if (meta) return table;
-    const auto ids = b.index.values<std::int64_t>();
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      const auto row = [](const Tensor& t, std::int64_t r) {
-        return t.view({{t.shape()[1]}, {t.strides()[1]}, t.layout().offset + r * t.strides()[0]});
-      };
-      assign_(row(table, ids[i]), row(answers, static_cast<std::int64_t>(i)), "table of answers");
-    }
-  }
-  return table;
-}
-
-/// A table written by an earlier start of this run for the same role; undefined when there is none.
-Tensor load_table(const fs::path& file, const std::string& fingerprint) {
-  if (!fs::exists(file)) return {};
-  const CheckpointReader reader(file);
-  const auto saved = reader.attribute("fingerprint");
-  const TensorEntry* entry = reader.find("answers");
-  if (!entry || !saved || !(*saved == AttributeValue(fingerprint))) return {};
-  const Tensor table = Tensor::empty(entry->shape, entry->dtype);
-  const auto bytes = reader.bytes("answers");
-  std::memcpy(table.raw(), bytes.data(), bytes.size());
-  return table;
-}
-
-void save_table(const fs::path& file, const std::string& fingerprint, const Tensor& table) {
-  fs::create_directories(file.parent_path());
-  CheckpointWriter writer(file);
-  writer.attribute("fingerprint", fingerprint);
-  writer.add("answers", table.dtype(), table.shape(),
-             {table.raw(), static_cast<std::size_t>(table.numel() * size_of(table.dtype()))});
-  writer.commit();
-}
-}  // namespace
-
-void fill_tables(Job& job, const fs::path& folder) {
-  std::map<std::string, std::shared_ptr<const Dataset>> set_of;
-  for (const TableSpec& t : job.tables) {
-    const auto set = job.setup.sources.at(t.source)->set();
-    if (!set) throw ConfigError("role {}: mode: cached needs a data set; source {} has none", t.role, t.source);
-    const auto [it, added] = set_of.emplace(t.role, set);
-    if (!added && it->second != set)
-      throw ConfigError("role {}: mode: cached serves one data set, but its sources draw from two", t.role);
-  }
-  for (const auto& [name, set] : set_of) {
-    Role& role = job.setup.roles.at(name);
-    const bool meta = job.setup.device.kind == DeviceKind::meta;
-    const fs::path file = folder / "tables" / (name + ".h5");
-    const std::string print = meta ? "" : fmt::format("{:08x}", fingerprint(role));
-    Tensor table = meta ? Tensor() : load_table(file, print);
-    if (!table.defined()) {
-      table = compute_table(role, {set, job.eval.data.batch, job.eval.data.dtype}, job.setup.device);
-      if (!meta) save_table(file, print, table);
-    }
-    role.net = table_net(table);
-  }
-}
-
-void drop_tables(Job& job) {
-  for (const TableSpec& t : job.tables) {
-    Role& role = job.setup.roles.at(t.role);
-    role.net = model_net(role);
-  }
 }
 
 }  // namespace retort

@@ -44,6 +44,7 @@ class RoleBuilder {
   std::vector<std::string> build() {
     for (Config& role : method_.child("roles").items()) read_model(role);
     for (Config& role : method_.child("roles").items()) read_init(role);
+    for (Config& role : method_.child("roles").items()) read_train(role);
     for (Config& role : method_.child("roles").items()) read_heads(role);
     for (Config& role : method_.child("roles").items()) read_followers(role);
     for (auto& [name, role] : setup_.roles)
@@ -101,9 +102,14 @@ class RoleBuilder {
     CallArgs args(call);
     Role& role = setup_.roles.at(node.key());
     if (call.name == "zero_last") return clear_last(role);
-    if (call.name != "copy" && call.name != "near")
-      fail_lookup(call, "initial value", {"random", "copy", "near", "zero_last"});
+    const std::vector<std::string> known{"random", "copy", "near", "layers", "zero_last"};
+    if (std::find(known.begin(), known.end(), call.name) == known.end()) fail_lookup(call, "initial value", known);
     const Role& from = role_named(args.word("role"), node);
+    if (call.name == "layers") {
+      const std::int64_t every = args.integer("every", 2, {.min = 1});
+      args.done();
+      return copy_layers(*role.model, *from.model, every, node.child("init"));
+    }
     if (from.model->arch() != role.model->arch())
       node.child("init").fail(
           fmt::format("its model {} is not that of role {}, {}", role.model->arch(), from.name, from.model->arch()));
@@ -146,6 +152,36 @@ class RoleBuilder {
     finish(*role.model, role, settings_);
   }
 
+  /// Values by name, where "blocks.i." reads "blocks.(every i).".
+  static void copy_layers(Model& to, Model& from, std::int64_t every, Config& at) {
+    constexpr std::string_view kBlocks = "blocks.";
+    std::map<std::string, Tensor> known;
+    for (const NamedParameter& p : parameters_of(from)) known[p.name] = p.parameter->value;
+    for (const NamedParameter& p : parameters_of(to)) {
+      std::string name = p.name;
+      if (name.starts_with(kBlocks)) {
+        std::size_t digits = 0;
+        const std::int64_t block = std::stoll(name.substr(kBlocks.size()), &digits);
+        name = fmt::format("{}{}{}", kBlocks, every * block, name.substr(kBlocks.size() + digits));
+      }
+      const auto found = known.find(name);
+      if (found == known.end() || !(found->second.shape() == p.parameter->value.shape()))
+        at.fail(fmt::format("the other network has no {} of shape {}", name, p.parameter->value.shape().str()));
+      assign_(p.parameter->value, found->second, name);
+      if (p.parameter->shadow.defined()) assign_(p.parameter->shadow, found->second, name);
+    }
+  }
+
+  /// train: [GLOB, ..]: parameters of the model that move.
+  void read_train(Config& node) {
+    if (!node.has("train")) return;
+    Model& model = *setup_.roles.at(node.key()).model;
+    set_trainable(model, "*", false);
+    for (Config& glob : node.child("train").items())
+      if (set_trainable(model, glob.as<std::string>(), true) == 0)
+        glob.fail(fmt::format("matches no parameter of {}", model.arch()));
+  }
+
   /// heads: {NAME: conv_reg(TAP like=ROLE.TAP)}; a tap is a module path, with :port when that is not `out`; `out` is
   /// the role's output; like=ROLE means the same taps there.
   void read_heads(Config& node) {
@@ -157,9 +193,17 @@ class RoleBuilder {
       Head head;
       HeadSizes sizes;
       sizes.classes = settings_.sizes.classes;
+      sizes.value = [this, &h](const std::string& name) { return value_named(name, h); };
       for (const Call& tap : args.rest()) {
-        head.inputs.push_back(tap.name == "out" ? TapId{""} : parse_tap(tap.name));
+        head.inputs.push_back(tap_named(tap.name));
         sizes.from.push_back(shape_at(role, head.inputs.back()));
+      }
+      if (const auto with = args.optional_call("with")) {
+        const auto [other, tap] = place_named(*with, h);
+        head.other = other->name;
+        head.told = tap;
+        head.told_shape = shape_at(*other, tap);
+        sizes.from.push_back(head.told_shape);
       }
       if (const auto like = args.optional_call("like")) sizes.like = shapes_like(*like, head.inputs, h);
       head.module = build_head(args, call, sizes);
@@ -169,6 +213,31 @@ class RoleBuilder {
       finish(*head.module, role, settings_);
       role.heads[h.key()] = std::move(head);
     }
+    if (!node.has("answer")) return;
+    const Call answer = parse_call(node.child("answer"));
+    const Head& head = lookup(role.heads, answer, "head");
+    const bool own =
+        head.other.empty() && std::find(head.inputs.begin(), head.inputs.end(), TapId{""}) == head.inputs.end();
+    if (!own) node.child("answer").fail("the answer is made of taps of this role alone");
+    role.answer = answer.name;
+  }
+
+  static TapId tap_named(const std::string& text) { return text == "out" ? TapId{""} : parse_tap(text); }
+
+  /// ROLE.TAP.
+  std::pair<const Role*, TapId> place_named(const Call& place, Config& at) {
+    const auto dot = place.name.find('.');
+    if (dot == std::string::npos) place.fail("expected ROLE.TAP");
+    return {&role_named(place.name.substr(0, dot), at), tap_named(place.name.substr(dot + 1))};
+  }
+
+  Tensor value_named(const std::string& name, Config& at) {
+    const auto dot = name.find('.');
+    Role& role = role_named(name.substr(0, dot), at);
+    std::map<std::string, Tensor> values;
+    for (const NamedParameter& p : parameters_of(role)) values[p.name] = p.parameter->value;
+    for (const NamedBuffer& b : buffers_of(role)) values[b.name] = b.buffer->value;
+    return lookup(values, Call{dot == std::string::npos ? "" : name.substr(dot + 1), {}, at.where()}, "parameter");
   }
 
   Shape shape_at(const Role& role, const TapId& tap) {
@@ -181,12 +250,11 @@ class RoleBuilder {
   }
 
   std::vector<Shape> shapes_like(const Call& like, const std::vector<TapId>& inputs, Config& at) {
-    const auto dot = like.name.find('.');
-    const Role& other = role_named(like.name.substr(0, dot), at);
-    if (dot != std::string::npos) {
-      const std::string tap = like.name.substr(dot + 1);
-      return {shape_at(other, tap == "out" ? TapId{""} : parse_tap(tap))};
+    if (like.name.find('.') != std::string::npos) {
+      const auto [other, tap] = place_named(like, at);
+      return {shape_at(*other, tap)};
     }
+    const Role& other = role_named(like.name, at);
     std::vector<Shape> shapes;
     for (const TapId& tap : inputs) shapes.push_back(shape_at(other, tap));
     return shapes;
@@ -226,6 +294,15 @@ class RoleBuilder {
 };
 }  // namespace
 
+namespace {
+/// The shape of a batch of one.
+Shape one_of(const Shape& sample) {
+  Shape shape{1};
+  for (int i = 0; i < sample.rank(); ++i) shape.push_back(sample[i]);
+  return shape;
+}
+}  // namespace
+
 std::vector<std::string> build_roles(Config& job, const RoleSettings& settings, Setup& setup) {
   return RoleBuilder(job, settings, setup).build();
 }
@@ -251,6 +328,7 @@ Shape shape_of(const Role& role, const Read& read, const RoleSettings& settings)
     Tensors in;
     std::size_t next = 0;
     for (const TapId& tap : head->inputs) in.push_back(tap.path.empty() ? out : ctx.tapped[next++]);
+    if (!head->other.empty()) in.push_back(Tensor::empty(one_of(head->told_shape), settings.dtype, kMeta));
     Ctx plain;
     value = module->forward(in, plain).at(0);
   }

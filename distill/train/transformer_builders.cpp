@@ -34,6 +34,7 @@ std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitCon
   c.hidden = args.integer("hidden", 4 * c.width, kSize);
   c.dropout = args.number("dropout", 0.0, kProbability);
   c.drop_path = args.number("drop_path", 0.0, kProbability);
+  c.prompts = args.integer("prompts", 0, {.min = 0});
   return std::make_unique<Vit>(c);
 }
 

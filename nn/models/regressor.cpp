@@ -31,6 +31,6 @@ void ConvRegressor::visit(Visitor& v) {
   v("norm", norm);
 }
 
-std::string LinearHead::arch() const { return fmt::format("linear({} -> {})", from, to); }
+std::string LinearRegressor::arch() const { return fmt::format("linear({} -> {})", from, to); }
 
 }  // namespace retort

@@ -22,13 +22,13 @@ struct ConvRegressor final : Model {
 };
 
 /// [from] -> [to] by one linear map.
-struct LinearHead final : Model {
+struct LinearRegressor final : Model {
   std::int64_t from, to;
   Linear map;
-  LinearHead(std::int64_t from_width, std::int64_t to_width)
+  LinearRegressor(std::int64_t from_width, std::int64_t to_width)
       : from(from_width), to(to_width), map(from_width, to_width) {}
   Tensor forward(const Tensor& x, Ctx& ctx) const override { return map(x, ctx); }
-  std::unique_ptr<Model> clone() const override { return std::make_unique<LinearHead>(*this); }
+  std::unique_ptr<Model> clone() const override { return std::make_unique<LinearRegressor>(*this); }
   std::string arch() const override;
   void visit(Visitor& v) override { v("map", map); }
 };

@@ -23,6 +23,7 @@ Vit::Vit(const VitConfig& how)
       norm(how.width, 1e-6),
       head(how.width, how.classes) {
   const std::int64_t side = config.image / config.patch, special = config.distilled ? 2 : 1;
+  if (config.prompts > 0) prompts = Parameter({config.prompts, config.width}, Init::normal(0.02), false);
   positions = Parameter({special + side * side, config.width}, Init::normal(0.02), false);
   if (config.distilled) {
     dist_token = Parameter({config.width}, Init::normal(0.02), false);
@@ -54,7 +55,9 @@ Tensor Vit::tokens(const Tensor& x, Ctx& ctx) const {
   std::vector<Tensor> parts{broadcast_to(ctx(class_token), one)};
   if (config.distilled) parts.push_back(broadcast_to(ctx(dist_token), one));
   parts.push_back(patch_embed(x, ctx));
-  return dropout(concat(parts, 1) + ctx(positions), ctx);
+  const Tensor embedded = dropout(concat(parts, 1) + ctx(positions), ctx);
+  if (config.prompts == 0) return embedded;
+  return concat(Tensors{embedded, broadcast_to(ctx(prompts), {x.size(0), config.prompts, config.width})}, 1);
 }
 
 Tensor Vit::forward(const Tensor& x, Ctx& ctx) const {
@@ -75,15 +78,16 @@ Tensor Vit::forward(const Tensor& x, Ctx& ctx) const {
 std::string Vit::arch() const {
   const VitConfig& c = config;
   return fmt::format(
-      "{}(image={} patch={} in={} classes={} width={} depth={} heads={} hidden={} dropout={} drop_path={})",
+      "{}(image={} patch={} in={} classes={} width={} depth={} heads={} hidden={} dropout={} drop_path={}{})",
       c.distilled ? "deit" : "vit", c.image, c.patch, c.in_channels, c.classes, c.width, c.depth, c.heads, c.hidden,
-      c.dropout, c.drop_path);
+      c.dropout, c.drop_path, c.prompts > 0 ? fmt::format(" prompts={}", c.prompts) : "");
 }
 
 void Vit::visit(Visitor& v) {
   v("patch_embed", patch_embed);
   v("class_token", class_token);
   if (config.distilled) v("dist_token", dist_token);
+  if (config.prompts > 0) v("prompts", prompts);
   v("positions", positions);
   v("dropout", dropout);
   v("blocks", blocks);

@@ -9,10 +9,11 @@ namespace retort {
 struct VitConfig {
   std::int64_t image = 224, patch = 16, in_channels = 3, classes = 1000;
   std::int64_t width = 192, depth = 12, heads = 3;
-  std::int64_t hidden = 0;  ///< of the perceptron; 0: 4 width
-  bool distilled = false;   ///< DeiT: a second token and head, for the teacher's answer
-  double dropout = 0;       ///< of embeddings and branches
-  double drop_path = 0;     ///< of the last block; earlier ones have less, linearly from 0
+  std::int64_t hidden = 0;   ///< of the perceptron; 0: 4 width
+  bool distilled = false;    ///< DeiT: a second token and head, for the teacher's answer
+  std::int64_t prompts = 0;  ///< learned tokens after the patches, without positions (Jia et al. 2022, shallow)
+  double dropout = 0;        ///< of embeddings and branches
+  double drop_path = 0;      ///< of the last block; earlier ones have less, linearly from 0
   static VitConfig tiny() { return {}; }
   static VitConfig small() { return {.width = 384, .heads = 6}; }
   static VitConfig base() { return {.width = 768, .heads = 12}; }
@@ -27,6 +28,7 @@ struct Vit final : Model {
   VitConfig config;
   PatchEmbed patch_embed;
   Parameter class_token, dist_token;  ///< [width]
+  Parameter prompts;                  ///< [prompts, width]
   Parameter positions;                ///< [tokens, width], special tokens first
   Dropout dropout;
   std::vector<TransformerBlock> blocks;

@@ -30,11 +30,20 @@ const Table<Discrepancy>& soft_target_discrepancies();
 const Table<Discrepancy>& score_discrepancies();
 /// linear_cka.
 const Table<Discrepancy>& alignment_discrepancies();
-/// sq, l1.
+/// sq, l1, smooth_l1(beta=1), cos (per vector of the last axis), row_kl(eps) of probabilities, norm and whole_cos (of
+/// the whole batch), ofd, scaled_label(scale).
 const Table<Discrepancy>& feature_discrepancies();
-/// none, standardize (per row: subtract the mean, divide by the unbiased deviation + 1e-7), normalize (rows to unit
-/// length), pool (global average).
+/// Those that take whole lists: hcl(4 2 1), mmd, nll_gauss, nd, acam, mask_dice, layer_kl(softness=10).
+const Table<Discrepancy>& list_discrepancies();
+/// nce(tau=.07), diagonal_ce, mi_alpha(alpha).
+const Table<Discrepancy>& contrastive_discrepancies();
+/// Of samples: none, standardize (per row: subtract the mean, divide by the unbiased deviation + 1e-7), normalize (rows
+/// to unit length), pool (global average), token(i), layer_norm, grid(n), attention_map(p=2),
+/// channel_gram, flow, scores, splade.
 const Table<Relation>& relations();
+/// Of the whole batch: similarity, distances, angles, cosine_share, rbf_series(order=2 gamma=.4), centred_gram,
+/// covariance, pair_scores.
+const Table<Relation>& batch_relations();
 /// take(start step=1): some tensors of a list; total: their sum.
 const Table<Relation>& logit_relations();
 /// first (the only read), all, repeat, pick(k), mean_prob (of several teachers' softmax(z / T_target)), mean_logits,
@@ -49,10 +58,14 @@ const Table<State>& states();
 
 /// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.
 Tensor rows(const Tensor& t);
+/// rows(t), but the last axis of tensors of rank 3 and more stays: [n, ..., d] -> [n, vectors, d].
+Tensor vectors(const Tensor& t);
+/// x over its length along `axis`; zero stays zero, with gradient zero.
+Tensor unit_length(const Tensor& x, int axis);
 /// rows(logits) / T.
 Tensor tempered(const Tensor& logits, double T);
 /// A relation that maps every tensor of a list by itself.
-Relation each(std::function<Tensor(const Tensor&)> f);
+Relation each(std::function<Tensor(const Tensor&)> f, Scope scope = Scope::sample);
 /// A discrepancy of the rows of two tensors, given per element and summed over each sample's.
 Discrepancy per_element(std::string formula, std::function<Tensor(const Tensor& pred, const Tensor& target)> f);
 
