@@ -161,7 +161,26 @@ TimeLaw make_later(Entry& entry) {
 TimeLaw make_earlier(Entry& entry) {
   const One t = operand(entry.args.call("t"));
   const double gap = entry.args.number("gap", {.min = 0});
-  return law_of([t, gap, s = entry.schedule](TimeDraw& draw) { return std::max(t(draw) - gap, s.clean()); });
+  const double least = entry.args.number("least", entry.schedule.clean(), {.min = entry.schedule.clean()});
+  return law_of([t, gap, least](TimeDraw& draw) { return std::max(t(draw) - gap, least); });
+}
+
+TimeLaw make_past(Entry& entry) {
+  const One t = operand(entry.args.call("t"));
+  const double gap = entry.args.number("gap", {.min = 0});
+  return law_of([t, gap, s = entry.schedule](TimeDraw& draw) { return std::min(t(draw) + gap, s.t_max()); });
+}
+
+TimeLaw make_between(Entry& entry) {
+  const One a = operand(entry.args.call("a")), b = operand(entry.args.call("b"));
+  const double share = entry.args.number("share", {.min = 0, .max = 1});
+  return law_of([a, b, share](TimeDraw& draw) { return std::lerp(a(draw), b(draw), share); });
+}
+
+TimeLaw make_until(Entry& entry) {
+  const double share = entry.args.number("share", {.min = 0, .max = 1});
+  const TimeLaw first = nested(entry, "first"), then = nested(entry, "then");
+  return law_of([=](TimeDraw& draw) { return drawn(draw.progress < share ? first : then, draw); });
 }
 
 TimeLaw make_gap(Entry& entry) {
@@ -242,6 +261,9 @@ TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule) {
       {"earlier", make_earlier},
       {"gap", make_gap},
       {"capped", make_capped},
+      {"past", make_past},
+      {"between", make_between},
+      {"until", make_until},
       {"minmax", make_minmax},
       {"grid", make_grid_law},
   };

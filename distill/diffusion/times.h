@@ -44,9 +44,12 @@ struct TimeLaw {
 ///   karras(u0 u1 rho sigma_min sigma_max)  sigma / alpha at the share u of Karras et al.'s levels, u uniform, 0
 ///   cleanest sqrt_anneal(u0 u1)         fraction u1 - (u1 - u0) sqrt(progress): not random shift(gamma law) fraction u
 ///   of another law -> gamma u / (1 + (gamma - 1) u) interval(a b)              uniform between two times, numbers or
-///   names (refused unless a <= b) later(t eta)               t + eta (t - t_min) U, at most t_max;  earlier(t gap)  t
-///   - gap, at least clean gap(t R)                   t - R U, at least clean: never farther than R (DisCa) capped(t u0
-///   u1)            uniform below t, then limited to fractions [u0, u1]
+///   names (refused unless a <= b) later(t eta)               t + eta (t - t_min) U, at most t_max;  earlier(t gap
+///   least)  t
+///   - gap, at least `least`, which is clean unless given; past(t gap) t + gap, at most t_max; between(a b share) a +
+///   share (b - a); until(share first then) of law `first` until that share of the run is over, then of the other;
+///   gap(t R)                   t - R U, at least clean: never farther than R (DisCa) capped(t u0 u1) uniform below t,
+///   then limited to fractions [u0, u1]
 /// Laws of several:
 ///   minmax(law q zero)         t and s, the larger and smaller of two draws; with probability q s = t, else with zero
 ///                              (share of all samples) s is clean

@@ -80,6 +80,15 @@ TimeWeight make_weight(const Call& call) {
       {"edm", make_edm},
       {"inv_var", make_inv_var},
       {"inv_dt", make_inv_dt},
+      {"box",
+       [](CallArgs& args) -> TimeWeight {
+         const double low = args.number("from"), high = args.number("to", INFINITY);
+         return [low, high](const WeightQuery& q) {
+           const Tensor t = cast(q.t, DType::f64);
+           return cast(less_equal(scalar_like(t, low), t), DType::f64) *
+                  cast(less(t, scalar_like(t, high)), DType::f64);
+         };
+       }},
       {"tan", [](CallArgs&) { return power(1, -1); }},
   };
   CallArgs args(call);

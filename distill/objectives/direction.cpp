@@ -1,10 +1,11 @@
 #include "distill/objectives/direction.h"
 
+#include <algorithm>
+
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
 #include "distill/objectives/match.h"
-#include "distill/objectives/tables/entries.h"
 
 namespace retort {
 
@@ -21,15 +22,20 @@ class Direction final : public Term {
 
   Part eval(const TermInput& in) const override {
     const Tensor& x = in.batch.x;
-    Tensor y;
-    for (std::size_t i = 0; i < spec_.coefficients.size(); ++i) {
-      const Tensor summand = in.signals[i][0] * spec_.coefficients[i].at(in.clock);
-      y = y.defined() ? y + summand : summand;
+    Tensors parts(spec_.parts);
+    for (std::size_t i = 0; i < spec_.summands.size(); ++i) {
+      const DirectionSpec::Summand& s = spec_.summands[i];
+      Tensor value = in.signals[i][0] * s.coefficient.at(in.clock);
+      if (s.share) value = value * per_sample(s.share({time(in), {}, *in.schedule}), value);
+      Tensor& part = parts[s.part];
+      part = part.defined() ? part + value : value;
     }
+    const Tensor y = spec_.combine ? spec_.combine(parts, time(in), in.clock) : parts[0];
     const Tensor scale = per_sample(sample_weights(in), x);
     Tensor value;
     if (spec_.estimator == DirectionSpec::Estimator::push) {
-      const Tensor g = stop_gradient(scale * y);
+      Tensor g = stop_gradient(scale * y);
+      for (const Filter& filter : spec_.filters) g = filter(g, in.clock);
       value = square(x - stop_gradient(x - g)) * .5;
     } else {
       const Tensor& tracker = in.signals[0][0];
@@ -43,10 +49,12 @@ class Direction final : public Term {
   }
 
  private:
+  const Tensor& time(const TermInput& in) const { return in.states.at(spec_.plan.find(spec_.state)->time); }
+
   /// w(t) / n of each sample, constant.
   Tensor sample_weights(const TermInput& in) const {
-    const Tensor& t = in.states.at(spec_.plan.find(spec_.state)->time);
-    Tensor w = spec_.weight ? spec_.weight({t, {}, *in.schedule}) : Tensor::full({in.batch.size()}, 1.0, DType::f64);
+    Tensor w =
+        spec_.weight ? spec_.weight({time(in), {}, *in.schedule}) : Tensor::full({in.batch.size()}, 1.0, DType::f64);
     if (spec_.norm == DirectionSpec::Norm::l1) {
       const Tensor gap = rows(in.batch.x) - rows(in.signals.back()[0]);
       w = w / maximum(cast(mean(abs(gap), {1}), DType::f64), scalar_like(w, spec_.floor));
@@ -57,7 +65,7 @@ class Direction final : public Term {
   DirectionSpec spec_;
 };
 
-void parse_norm(DirectionSpec& s, Config& node, std::size_t teacher) {
+void parse_norm(DirectionSpec& s, Config& node) {
   const Call call = parse_call(node);
   if (call.name == "none") return;
   if (call.name != "l1") fail_lookup(call, "norm", {"none", "l1"});
@@ -65,9 +73,47 @@ void parse_norm(DirectionSpec& s, Config& node, std::size_t teacher) {
   s.norm = DirectionSpec::Norm::l1;
   s.floor = args.number("floor", {.min = 0});
   args.done();
-  Read x0 = s.reads.at(teacher);
+  const auto teacher = std::find_if(s.reads.begin(), s.reads.end(), [](const Read& r) { return r.role == "teacher"; });
+  if (teacher == s.reads.end()) node.fail("l1 is the distance to the teacher's x0, which the sum does not read");
+  Read x0 = *teacher;
   x0.space = Space::x0;
   s.reads.push_back(std::move(x0));
+}
+
+void parse_filters(DirectionSpec& s, Config& node, const NumberMap& numbers) {
+  const auto add = [&](Config& entry) { s.filters.push_back(make_filter(parse_call(entry), numbers)); };
+  if (s.estimator != DirectionSpec::Estimator::push) node.fail("filters are of the estimator push");
+  if (!node.is_list()) return add(node);
+  for (Config& entry : node.items()) add(entry);
+}
+
+void parse_summand(DirectionSpec& s, Config& entry, std::size_t part, Space space, const NumberMap& numbers) {
+  const auto fields = entry.items();
+  if (fields.size() != 2 && fields.size() != 3)
+    entry.fail("a summand is [coefficient, read] or [coefficient, read, weight]");
+  s.summands.push_back({Weight::parse(fields[0], numbers),
+                        fields.size() == 3 ? make_weight(parse_call(fields[2])) : TimeWeight(), part});
+  Read read = parse_read(fields[1], numbers);
+  if (read.from == Read::From::out) {
+    read.space = space;
+    if (s.state.empty()) s.state = read.at;
+  }
+  s.reads.push_back(std::move(read));
+}
+
+/// A list of summands, or named lists with `combine`.
+void parse_sum(DirectionSpec& s, Config& term, Space space, const NumberMap& numbers) {
+  Config& node = term.child("sum");
+  if (node.is_list()) {
+    for (Config& entry : node.items()) parse_summand(s, entry, 0, space, numbers);
+    return;
+  }
+  s.parts = 0;
+  for (Config& part : node.items()) {
+    for (Config& entry : part.items()) parse_summand(s, entry, s.parts, space, numbers);
+    ++s.parts;
+  }
+  s.combine = make_combine(parse_call(term.child("combine")), numbers, s.parts);
 }
 
 void parse_estimator(DirectionSpec& s, Config& node, const NumberMap& numbers) {
@@ -94,26 +140,15 @@ DirectionSpec parse_direction(const std::string& name, Config& term, const Numbe
   s.name = name;
   s.plan = parse_plan(term, numbers, schedule);
   const Space space = make_space(parse_call(term.child("space")));
-  std::size_t teacher = 0;
-  for (Config& entry : term.child("sum").items()) {
-    const auto pair = entry.items();
-    if (pair.size() != 2) entry.fail("a summand is [coefficient, read]");
-    s.coefficients.push_back(Weight::parse(pair[0], numbers));
-    Read read = parse_read(pair[1], numbers);
-    if (read.from == Read::From::out) {
-      read.space = space;
-      if (s.state.empty()) s.state = read.at;
-    }
-    if (read.role == "teacher") teacher = s.reads.size();
-    s.reads.push_back(std::move(read));
-  }
+  parse_sum(s, term, space, numbers);
   const State* state = s.plan.find(s.state);
   if (!state || state->time.empty()) term.child("sum").fail("its reads need a state with a time: ROLE@z");
   if (term.has("weight")) s.weight = make_weight(parse_call(term.child("weight")));
   if (term.has("estimator")) parse_estimator(s, term.child("estimator"), numbers);
   if (s.estimator == DirectionSpec::Estimator::identity && space != Space::x0)
     term.child("space").fail("identity(a) is written in x0");
-  if (term.has("norm")) parse_norm(s, term.child("norm"), teacher);
+  if (term.has("filter")) parse_filters(s, term.child("filter"), numbers);
+  if (term.has("norm")) parse_norm(s, term.child("norm"));
   s.mean_within = term.get_choice("reduce", {"sum/sample", "mean/sample"}) == "mean/sample";
   return s;
 }

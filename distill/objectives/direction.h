@@ -1,7 +1,7 @@
 // distill/objectives/direction.h -- the term Direction: a descent direction for samples, made of predictions.
 #pragma once
 #include "distill/diffusion/weights.h"
-#include "distill/objectives/discrepancy.h"
+#include "distill/objectives/tables/directions.h"
 
 namespace retort {
 
@@ -10,16 +10,24 @@ namespace retort {
 struct DirectionSpec {
   enum class Norm { none, l1 };  ///< l1: mean |x - teacher's x0| of the sample, at least `floor`, detached
   enum class Estimator { push, identity };
+  struct Summand {
+    Weight coefficient;
+    TimeWeight share;  ///< in time beside; empty: 1
+    std::size_t part = 0;
+  };
   std::string name;
   StatePlan plan;
-  std::vector<Read> reads;           ///< the summands, then (l1) the teacher's x0
-  std::vector<Weight> coefficients;  ///< of the summands
-  std::string state;                 ///< where the predictions are
-  TimeWeight weight;                 ///< empty: 1
+  std::vector<Read> reads;  ///< the summands, then (l1) the teacher's x0
+  std::vector<Summand> summands;
+  std::size_t parts = 1;
+  Combine combine;    ///< of the parts; empty: there is one
+  std::string state;  ///< where the first prediction is: the time of the weights
+  TimeWeight weight;  ///< empty: 1
   Norm norm = Norm::none;
   double floor = 0;
   Estimator estimator = Estimator::push;
   Weight a;  ///< of identity
+  std::vector<Filter> filters;
   bool mean_within = false;
 };
 
@@ -28,8 +36,9 @@ struct DirectionSpec {
 /// live in x (SiD, Zhou et al. 2024, with D_r - D_f = -y; a = 0 is the Fisher loss, a = 1 the score identity alone).
 std::unique_ptr<Term> make_direction(DirectionSpec spec);
 
-/// Parses `terms.NAME` with `kind: direction`: times, points, space, sum [[c, read], ...], weight, norm, estimator,
-/// reduce. Throws ConfigError at the key that is wrong.
+/// Parses `terms.NAME` with `kind: direction`: times, points, space, sum, weight, norm, estimator, filter (a call or a
+/// list of calls, of push), reduce. `sum` is [[c, read, weight in time = one], ...], or {PART: such a list, ...} with
+/// `combine`. Throws ConfigError at the key that is wrong.
 DirectionSpec parse_direction(const std::string& name, Config& term, const NumberMap& numbers,
                               const NoiseSchedule* schedule);
 

@@ -140,7 +140,7 @@ void parse_reduce(MatchSpec& s, Config& term) {
 
 std::string Read::str() const {
   if (from == From::state) return at;
-  std::string text = role;
+  std::string text = cond == "given" ? role : fmt::format("{}({})", role, cond);
   if (from == From::head) text += "." + head;
   for (std::size_t i = 0; i < taps.size(); ++i)
     text += (i == 0 ? "." : "+") + taps[i].path + (taps[i].port == "out" ? "" : ":" + taps[i].port);
@@ -167,6 +167,10 @@ Read parse_read(Config& node, const NumberMap& numbers) {
       r.at = r.role.substr(at + 1);
       r.role.erase(at);
     }
+    if (const auto cond = r.role.find('('); cond != std::string::npos && r.role.ends_with(")")) {
+      r.cond = r.role.substr(cond + 1, r.role.size() - cond - 2);
+      r.role.erase(cond);
+    }
     return r;
   }
   if (node.has("store")) {
@@ -191,7 +195,7 @@ Read parse_read(Config& node, const NumberMap& numbers) {
     const std::string out = node.get_choice("out", {"logits", "out", "x0", "eps", "v", "score", "dxdt"}, "out");
     if (out != "logits" && out != "out") r.space = make_space(Call{out, {}, node.where()});
   }
-  r.conditional = !node.has("cond") || node.get_choice("cond", {"given", "null"}) == "given";
+  r.cond = node.get("cond", "given");
   if (node.has("guide")) r.guide = Weight::of(parse_call(node.child("guide")), numbers);
   r.live = node.has("live") && node.get<bool>("live");
   return r;

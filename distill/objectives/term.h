@@ -9,15 +9,18 @@ namespace retort {
 
 /// One micro-batch of a source.
 struct Batch {
-  Tensor x;              ///< inputs
-  Tensor y, y2, lambda;  ///< i64 labels (-1: none), partner labels and share of `y` when mixing
-  Tensor index, sample;  ///< i64: data ids, global sample indices
-  TensorMap more = {};   ///< what a source knows beside: "x_in", "t_in" of a rollout's last call
+  Tensor x;               ///< inputs
+  Tensor y, y2, lambda;   ///< i64 labels (-1: none), partner labels and share of `y` when mixing
+  Tensor index, sample;   ///< i64: data ids, global sample indices
+  TensorMap labels = {};  ///< other conditions by name ("negative"), like y
+  TensorMap more = {};    ///< what a source knows beside: "x_in", "t_in" of a rollout's last call
   std::int64_t size() const { return x.shape()[0]; }
 };
 
-/// Asks a role at a noisy state, without gradient: its prediction of the clean sample.
-using AskDenoiser = std::function<Tensor(const std::string& role, const Tensor& x, const Tensor& t, bool conditional)>;
+struct Read;
+/// Asks the role of a read, under its condition and guidance, at a noisy state, without gradient: its prediction of the
+/// clean sample.
+using AskDenoiser = std::function<Tensor(const Read& read, const Tensor& x, const Tensor& t)>;
 
 /// What states are made from: the states before ("x" is the batch's, "noise" a unit normal of the term's own) with the
 /// times drawn for the term.
@@ -56,9 +59,9 @@ struct Read {
   std::int64_t negatives = 0;   ///< of a store: rows of samples of other classes, drawn beside the sample's own
   bool live = false;            ///< the term's gradient flows into it
   std::optional<Space> space;   ///< a denoiser's answer is converted to it; none: the raw answer
-  bool conditional = true;      ///< false: the null condition
+  std::string cond = "given";   ///< the condition: given (the batch's y), null, or one of the batch's labels
   std::optional<Weight> guide;  ///< guidance scale between null (0) and condition (1)
-  /// As presets write it in short: ROLE, ROLE.HEAD, ROLE.TAP, with @STATE unless that is x.
+  /// As presets write it in short: ROLE, ROLE(COND), ROLE.HEAD, ROLE.TAP, with @STATE unless that is x.
   std::string str() const;
 };
 /// Values of a term's reads, in their order.

@@ -12,6 +12,11 @@
 namespace retort {
 
 namespace {
+/// The conditions that a read is asked under; guidance needs the null one too.
+std::vector<std::string> conditions_of(const Read& r) {
+  return r.guide ? std::vector<std::string>{"null", r.cond} : std::vector<std::string>{r.cond};
+}
+
 const std::vector<TapId>& inputs_of(const Read& r, const Role& role) {
   return r.from == Read::From::head ? role.heads.at(r.head).inputs : r.taps;
 }
@@ -53,8 +58,8 @@ Tensors Answers::read(const Read& r) {
 }
 
 /// A trained role answers once, whoever is live; another has its input live only where a term's gradient flows.
-Answers::Place Answers::place(const Read& r, const Term* term, bool conditional) const {
-  return {r.role, r.at == "x" ? nullptr : term, r.at, conditional, r.live && !trained_.contains(r.role)};
+Answers::Place Answers::place(const Read& r, const Term* term, const std::string& cond) const {
+  return {r.role, r.at == "x" ? nullptr : term, r.at, cond, r.live && !trained_.contains(r.role)};
 }
 
 void Answers::wish(const Read& r, const Term* term) {
@@ -62,9 +67,8 @@ void Answers::wish(const Read& r, const Term* term) {
   const Role& role = roles_.at(r.role);
   if (const auto told = told_by(r, role)) wish(*told, term);
   if (r.from == Read::From::head && inputs_of(r, role).empty()) return;
-  for (const bool conditional : {true, false}) {
-    if (!r.guide && conditional != r.conditional) continue;
-    Want& want = wishes_.try_emplace(place(r, term, conditional), Want{.out = false, .taps = {}}).first->second;
+  for (const std::string& cond : conditions_of(r)) {
+    Want& want = wishes_.try_emplace(place(r, term, cond), Want{.out = false, .taps = {}}).first->second;
     want.out = want.out || r.from == Read::From::out;
     for (const TapId& tap : inputs_of(r, role)) {
       if (tap.path.empty())
@@ -97,15 +101,31 @@ TensorMap Answers::make_states(const Term* term) {
   if (!plan.times.empty() || std::any_of(plan.states.begin(), plan.states.end(), noisy))
     known["noise"] = meta ? Tensor::empty(batch_.x.shape(), batch_.x.dtype(), batch_.x.device())
                           : keyed_noise(pass_.rng, stream + "/noise", pass_.step, batch_.sample)(batch_.x, 0);
-  const AskDenoiser ask = [&](const std::string& name, const Tensor& x, const Tensor& t, bool conditional) {
-    const Role& role = roles_.at(name);
-    const Query query{x, t, conditional ? batch_.y : Tensor(), batch_.index, batch_.sample};
-    const Tensor raw = role.net->eval(query, {}, Grad::None, pass_).out;
-    return stop_gradient(role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule));
-  };
+  const AskDenoiser asked = [&](const Read& r, const Tensor& x, const Tensor& t) { return ask(r, x, t); };
   const NoiseSchedule none = NoiseSchedule::ve();
-  for (const State& s : plan.states) known[s.name] = s.value({known, batch_, pass_, schedule ? *schedule : none, ask});
+  for (const State& s : plan.states)
+    known[s.name] = s.value({known, batch_, pass_, schedule ? *schedule : none, asked});
   return known;
+}
+
+/// The labels of a condition: undefined for the null one.
+Tensor Answers::label(const std::string& cond) const {
+  if (cond == "null") return {};
+  if (cond == "given") return batch_.y;
+  return lookup(batch_.labels, Call{cond, {}, "cond"}, "condition of the source");
+}
+
+Tensor Answers::ask(const Read& r, const Tensor& x, const Tensor& t) {
+  const Role& role = lookup(roles_, Call{r.role, {}, "points"}, "role");
+  if (!role.diffusion) throw ConfigError("points: role {} is no denoiser: its model needs a schedule", r.role);
+  Tensors answers;
+  for (const std::string& cond : conditions_of(r)) {
+    const Query query{x, t, label(cond), batch_.index, batch_.sample};
+    const Tensor raw = role.net->eval(query, {}, Grad::None, pass_).out;
+    answers.push_back(role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule));
+  }
+  if (!r.guide) return stop_gradient(answers[0]);
+  return stop_gradient(guide(answers[0], answers[1], scalar_like(x, r.guide->at(clock_))));
 }
 
 const TensorMap& Answers::states(const Term* term) {
@@ -118,8 +138,8 @@ TermInput Answers::input(const Term& term, const Signals& signals) {
   return {batch_, signals, clock_, states(&term), schedule_of(term, roles_)};
 }
 
-const Reply& Answers::reply(const Read& r, const Term* term, bool conditional) {
-  const Place where = place(r, term, conditional);
+const Reply& Answers::reply(const Read& r, const Term* term, const std::string& cond) {
+  const Place where = place(r, term, cond);
   const auto found = replies_.find(where);
   if (found != replies_.end()) return found->second;
   const Role& role = roles_.at(r.role);
@@ -128,7 +148,7 @@ const Reply& Answers::reply(const Read& r, const Term* term, bool conditional) {
   Query query{at.at(r.at), {}, {}, batch_.index, batch_.sample};
   if (role.diffusion && state && !state->time.empty()) {
     query.t = at.at(state->time);
-    if (conditional) query.label = batch_.y;
+    query.label = label(cond);
   }
   const Grad grad = trained_.contains(r.role) ? Grad::Train : r.live ? Grad::InputLive : Grad::None;
   return replies_.emplace(where, role.net->eval(query, wishes_.at(where), grad, pass_)).first->second;
@@ -137,16 +157,16 @@ const Reply& Answers::reply(const Read& r, const Term* term, bool conditional) {
 /// A denoiser's answer in the read's space, guided.
 Tensor Answers::prediction(const Read& r, const Term* term) {
   const Role& role = roles_.at(r.role);
-  const auto one = [&](bool conditional) {
-    const Tensor raw = reply(r, term, conditional).out;
+  const auto one = [&](const std::string& cond) {
+    const Tensor raw = reply(r, term, cond).out;
     if (!r.space) return raw;
     const TensorMap& at = states(r.at == "x" ? nullptr : term);
     const Tensor& t = at.at(term->plan().find(r.at)->time);
     const Tensor& x = at.at(r.at);
     return role.diffusion->output.read(*r.space, raw, r.live ? x : stop_gradient(x), t, role.diffusion->schedule);
   };
-  if (!r.guide) return one(r.conditional);
-  return guide(one(false), one(true), scalar_like(batch_.x, r.guide->at(clock_)));
+  if (!r.guide) return one(r.cond);
+  return guide(one("null"), one(r.cond), scalar_like(batch_.x, r.guide->at(clock_)));
 }
 
 Tensors Answers::get(const Read& r, const Term* term) {
@@ -171,8 +191,8 @@ Tensors Answers::stored(const Read& r) const {
 /// The taps of a read, or what goes into its head.
 Tensors Answers::taps(const Read& r, const Term* term) {
   const Role& role = roles_.at(r.role);
-  const Want& want = wishes_.at(place(r, term, r.conditional));
-  const Reply& answer = reply(r, term, r.conditional);
+  const Want& want = wishes_.at(place(r, term, r.cond));
+  const Reply& answer = reply(r, term, r.cond);
   Tensors values;
   for (const TapId& tap : inputs_of(r, role)) {
     const auto at = std::find(want.taps.begin(), want.taps.end(), tap) - want.taps.begin();
@@ -199,8 +219,14 @@ Batch joined(const std::vector<Batch>& parts) {
     }
     return concat(all, 0);
   };
-  return {join(&Batch::x),      join(&Batch::y),     join(&Batch::y2),
-          join(&Batch::lambda), join(&Batch::index), join(&Batch::sample)};
+  return {join(&Batch::x),
+          join(&Batch::y),
+          join(&Batch::y2),
+          join(&Batch::lambda),
+          join(&Batch::index),
+          join(&Batch::sample),
+          {},
+          {}};
 }
 
 }  // namespace retort

@@ -178,6 +178,10 @@ class Builder {
                 : exit == "shared" ? RolloutSpec::Exit::shared
                                    : RolloutSpec::Exit::sample;
     spec.classes = c.get_int("classes", 0, {.min = 0});
+    if (c.has("conditions"))
+      for (Config& label : c.child("conditions").items()) spec.conditions[label.key()] = label.as<std::int64_t>();
+    if (s.has("beside"))
+      for (Config& other : s.child("beside").items()) spec.beside[other.key()] = role_named(other).name;
     if (sample_.rank() > 0) {
       spec.sample = sample_;
     } else {

@@ -4,6 +4,7 @@
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/tape.h"
+#include "distill/diffusion/guidance.h"
 #include "distill/train/controller.h"
 #include "distill/train/job.h"
 #include "distill/train/terms.h"
@@ -48,6 +49,12 @@ struct Given {
     Tensors list;
     while (const Tensor* next = find(fmt::format("{}.{}", r.str(), list.size()))) list.push_back(*next);
     if (!list.empty()) return list;
+    if (r.guide) {
+      Read null = r;
+      null.cond = "null";
+      const Tensor& cond = one(r.str(), where);
+      return {guide(one(null.str(), where), cond, scalar_like(cond, r.guide->at(clock)))};
+    }
     if (r.from != Read::From::taps || r.taps.size() < 2) return {one(r.str(), where)};
     for (const TapId& tap : r.taps) {
       Read single = r;

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "distill/diffusion/image_net.h"
 #include "distill/diffusion/oracle_net.h"
 #include "distill/train/model_builders.h"
 #include "nn/models/mlp.h"
@@ -27,6 +28,10 @@ std::unique_ptr<Model> build_affine(CallArgs& args, const ModelSizes&) {
   return std::make_unique<AffineNet>(size, shift, scale);
 }
 
+std::unique_ptr<Model> build_image_of(CallArgs& args, const ModelSizes& sizes) {
+  return build_image(args, {sizes.channels, sizes.height, sizes.width});
+}
+
 /// The entry of a named size of ViT, or of DeiT, which has the distillation token.
 template <VitConfig (*Size)(), bool Distilled>
 std::unique_ptr<Model> build_vit_of(CallArgs& args, const ModelSizes& sizes) {
@@ -44,6 +49,7 @@ const std::map<std::string, Builder, std::less<>>& builders() {
       {"deit_small", build_vit_of<VitConfig::small, true>},
       {"deit_tiny", build_vit_of<VitConfig::tiny, true>},
       {"gpt2", build_gpt2},
+      {"image", build_image_of},
       {"llama", build_llama},
       {"mlp", build_mlp},
       {"mobilenet_v2", build_mobilenet_v2},

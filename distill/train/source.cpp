@@ -83,11 +83,17 @@ class RolloutSource final : public Source {
     b.sample = b.index = Tensor::of<std::int64_t>(ids, {r.rows});
     const bool meta = spec_.device.kind == DeviceKind::meta;
     if (spec_.classes > 0) b.y = meta ? Tensor::empty({r.rows}, DType::i64, spec_.device) : classes(r, ids, pass);
+    for (const auto& [name, label] : spec_.conditions)
+      (name == "given" ? b.y : b.labels[name]) =
+          Tensor::full({r.rows}, static_cast<double>(label), DType::i64, spec_.device);
     const Tensor like = Tensor::empty(batch_shape(r.rows, spec_.sample), spec_.dtype, spec_.device);
     const auto noise = [&](int draw) {
       if (meta) return like;
       return keyed_noise(pass.rng, r.stream, static_cast<std::uint32_t>(r.step), b.sample)(like, draw);
     };
+    for (const auto& [state, other] : spec_.beside)
+      b.more[state] =
+          stop_gradient(roles.at(other).net->eval({noise(0), {}, b.y, b.index, b.sample}, {}, Grad::None, pass).out);
     const Grad grad = pass.leaves ? Grad::Train : Grad::None;
     const auto ask = [&](const Tensor& x, const Tensor& t, Grad how) {
       const Tensor raw = role.net->eval({x, t, b.y, b.index, b.sample}, {}, how, pass).out;

@@ -44,7 +44,9 @@ struct RolloutSpec {
   std::vector<double> levels;
   enum class Between { renoise, ode } between = Between::renoise;
   enum class Exit { last, shared, sample } exit = Exit::last;
-  std::int64_t classes = 0;  ///< of conditions drawn uniformly; 0: none
+  std::int64_t classes = 0;                        ///< of conditions drawn uniformly; 0: none
+  std::map<std::string, std::int64_t> conditions;  ///< fixed ones by name; "given" is the samples' own
+  std::map<std::string, std::string> beside;       ///< what other roles make of the same noise: state to role
   DType dtype = DType::f32;
   Device device;
 };

@@ -1,6 +1,10 @@
 // tests/distill/fixed_point_test.cpp -- diffusion objectives with exact teachers run to their known fixed points.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
+
+#include "distill/diffusion/image_net.h"
 #include "distill/diffusion/oracle_net.h"
 #include "distill/train/run.h"
 #include "tests/io/test_files.h"
@@ -21,6 +25,33 @@ std::pair<std::vector<double>, std::vector<double>> student_after(const std::str
   for (double& s : scale) s = std::abs(s);
   return {student.shift.value.values(), scale};
 }
+
+/// First coordinates of the particles of the student after `steps` of a method.
+std::vector<double> particles_after(const std::string& slug, int steps, std::vector<std::string> overrides = {}) {
+  overrides.insert(overrides.begin(), {"job.task=tiny", fmt::format("run.steps={}", std::max(steps, 1))});
+  const OpenedJob opened = open_job(slug, overrides);
+  Job job = build_job(opened.config, opened.file, kCpu);
+  Trainer trainer(job.setup);
+  for (int i = 0; i < steps; ++i) trainer.advance();
+  const Tensor& images = dynamic_cast<const ImageNet&>(*job.setup.roles.at("student").model).images.value;
+  const std::vector<double> all = images.values();
+  std::vector<double> first;
+  for (std::size_t i = 0; i < all.size(); i += static_cast<std::size_t>(images.size(1))) first.push_back(all[i]);
+  return first;
+}
+
+struct Moments {
+  double mean = 0, deviation = 0;
+};
+Moments moments(const std::vector<double>& values) {
+  Moments m;
+  for (const double v : values) m.mean += v / static_cast<double>(values.size());
+  for (const double v : values) m.deviation += (v - m.mean) * (v - m.mean) / static_cast<double>(values.size());
+  m.deviation = std::sqrt(m.deviation);
+  return m;
+}
+const std::string kGaussian = "models.teacher.arch=gaussian(.7 -.3 std=1.14 schedule=vp)";
+const std::string kOneClass = "sources.default.conditions={given: 0, negative: 0, source: 0}";
 }  // namespace
 
 TEST_CASE("fixed points: a Gaussian student ends at the Gaussian teacher's mean and deviation") {
@@ -35,4 +66,31 @@ TEST_CASE("fixed points: a Gaussian student ends at the Gaussian teacher's mean 
   const auto [mean, deviation] =
       student_after("diff-instruct", 400, {"method.terms.push.sum=[[1, x], [-1, teacher@z]]"});
   for (const double s : deviation) CHECK(s < .6);
+}
+
+TEST_CASE("fixed points: SDS collapses onto the prompt's mean, variational scores keep the teacher's deviation") {
+  const std::string unguided = "method.numbers.s=1";
+  for (const char* slug : {"sds", "ism", "d-sds"}) {
+    CAPTURE(slug);
+    const Moments m = moments(particles_after(slug, 300, {kGaussian, kOneClass, unguided}));
+    CHECK(m.mean == doctest::Approx(.7).epsilon(.1));
+    CHECK(m.deviation < .15);
+  }
+  const Moments m = moments(particles_after("vsd", 400, {kGaussian, kOneClass}));
+  CHECK(m.mean == doctest::Approx(.7).epsilon(.08));
+  CHECK(m.deviation == doctest::Approx(1.14).epsilon(.08));
+}
+
+TEST_CASE("fixed points: the delta score moves every sample by the distance between the prompts' means") {
+  const std::vector<double> begin = particles_after("dds", 0);
+  const auto distance = [&](const std::string& override) {
+    const std::vector<double> end = particles_after("dds", 200, {"method.numbers.s=1", override});
+    std::vector<double> moved;
+    for (std::size_t i = 0; i < end.size(); ++i) moved.push_back(end[i] - begin[i]);
+    return moments(moved);
+  };
+  const Moments moved = distance("sources.default.conditions.source=2");
+  CHECK(moved.mean == doctest::Approx(.7 - .2).epsilon(.02));
+  CHECK(moved.deviation < .02);
+  CHECK(std::abs(distance("sources.default.conditions.source=0").mean) < 1e-6);
 }

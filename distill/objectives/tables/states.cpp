@@ -1,4 +1,6 @@
 // distill/objectives/tables/states.cpp -- inputs derived from the batch, at which roles may be asked.
+#include <cmath>
+
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
@@ -21,21 +23,52 @@ State of_state(const std::string& from, std::function<Tensor(const Tensor&)> f) 
 
 /// alpha_t x + sigma_t noise.
 State make_renoise(TableArgs& args) {
+  const std::string from = args.word("state"), time = args.word("time"), noise = args.word("noise", "noise");
+  return {{}, time, [=](const StateInput& in) {
+            return add_noise(named(in, from), named(in, noise), named(in, time), in.schedule);
+          }};
+}
+
+/// Unit noise that is the same at every step: sample i of the run has the draw i modulo `particles`.
+State make_fixed_noise(TableArgs& args) {
+  const auto particles = std::max<std::int64_t>(1, std::llround(args.scheduled("particles", 1).at({})));
+  return {{}, {}, [particles](const StateInput& in) {
+            const Tensor& x = in.batch.x;
+            if (x.meta()) return Tensor::empty(x.shape(), x.dtype(), x.device());
+            std::vector<std::int64_t> draws = in.batch.sample.values<std::int64_t>();
+            for (std::int64_t& i : draws) i %= particles;
+            const auto n = static_cast<std::int64_t>(draws.size());
+            return keyed_noise(in.pass.rng, "fixed_noise", 0, Tensor::of<std::int64_t>(draws, {n}))(x, 0);
+          }};
+}
+
+/// role=teacher cond=given guide: who is asked on the way to a state, and under which condition.
+Read asked_of(TableArgs& args) {
+  Read read;
+  read.role = args.word("role", "teacher");
+  read.cond = args.word("cond", "given");
+  if (const auto scale = args.optional_call("guide")) read.guide = args.of(*scale);
+  return read;
+}
+
+/// What a role predicts at a noisy state, as a state of its own.
+State make_predict(TableArgs& args) {
   const std::string from = args.word("state"), time = args.word("time");
-  return {{}, time, [from, time](const StateInput& in) {
-            return add_noise(named(in, from), named(in, "noise"), named(in, time), in.schedule);
+  const auto space = make_space(args.call("space"));
+  const Read read = asked_of(args);
+  return {{}, {}, [=](const StateInput& in) {
+            const Tensor x = stop_gradient(named(in, from)), &t = named(in, time);
+            return convert(Space::x0, space, in.ask(read, x, t), x, t, in.schedule);
           }};
 }
 
 /// From a state at s to time t (later or earlier) along a role's flow, by DDIM steps, without gradient.
 State make_step_of(TableArgs& args) {
-  const std::string from = args.word("state"), s = args.word("s"), t = args.word("t"),
-                    role = args.word("role", "teacher");
+  const std::string from = args.word("state"), s = args.word("s"), t = args.word("t");
+  const Read read = asked_of(args);
   const auto steps = args.integer("steps", 1, {.min = 1});
-  const bool conditional = args.word("cond", "given") != "null";
   return {{}, t, [=](const StateInput& in) {
-            const Predictor net{
-                Space::x0, [&](const Tensor& x, const Tensor& time) { return in.ask(role, x, time, conditional); }};
+            const Predictor net{Space::x0, [&](const Tensor& x, const Tensor& time) { return in.ask(read, x, time); }};
             const Step step =
                 make_step(Call{"n", {{"", Call{std::to_string(steps), {}, ""}}, {"", Call{"ddim", {}, ""}}}, ""});
             return stop_gradient(
@@ -114,6 +147,13 @@ const Table<State>& states() {
          const std::int64_t count = args.integer("count", {.min = 1});
          return of_state(from, [count](const Tensor& x) { return slice(x, 1, 0, count); });
        }},
+      {"fixed_noise", make_fixed_noise},
+      {"at",
+       [](TableArgs& args) {
+         const std::string from = args.word("state"), time = args.word("time");
+         return State{{}, time, [from](const StateInput& in) { return named(in, from); }};
+       }},
+      {"predict", make_predict},
       {"flip",
        [](TableArgs& args) { return of_state(args.word("state"), [](const Tensor& x) { return flip(x, {3}); }); }},
   };
