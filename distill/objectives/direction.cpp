@@ -9,6 +9,9 @@
 namespace retort {
 
 namespace {
+/// y / sqrt(|y|^2 + c^2), |y| over each sample.
+Tensor huber_slope(const Tensor& y, double c) { return y * per_sample(rsqrt(sum(square(rows(y)), {1}) + c * c), y); }
+
 class Direction final : public Term {
  public:
   explicit Direction(DirectionSpec spec) : spec_(std::move(spec)) {}
@@ -31,6 +34,8 @@ class Direction final : public Term {
     if (spec_.estimator == DirectionSpec::Estimator::push) {
       const Tensor g = stop_gradient(scale * y);
       value = square(x - stop_gradient(x - g)) * .5;
+    } else if (spec_.estimator == DirectionSpec::Estimator::sim) {
+      value = scale * huber_slope(y, spec_.c.at(in.clock)) * (own(in) - in.signals[0][0]);
     } else {
       const Tensor& tracker = in.signals[0][0];
       value = scale * (y * (x - tracker) + (1.0 - spec_.a.at(in.clock)) * square(y));
@@ -43,6 +48,12 @@ class Direction final : public Term {
   }
 
  private:
+  /// What the term's space says of a state whose clean sample is known: x.
+  Tensor own(const TermInput& in) const {
+    const Tensor& t = in.states.at(spec_.plan.find(spec_.state)->time);
+    return convert(Space::x0, spec_.space, in.batch.x, in.states.at(spec_.state), t, *in.schedule);
+  }
+
   /// w(t) / n of each sample, constant.
   Tensor sample_weights(const TermInput& in) const {
     const Tensor& t = in.states.at(spec_.plan.find(spec_.state)->time);
@@ -79,8 +90,12 @@ void parse_estimator(DirectionSpec& s, Config& node, const NumberMap& numbers) {
     s.estimator = DirectionSpec::Estimator::identity;
     s.a = args.scheduled("a");
     for (Read& r : s.reads) r.live = true;
+  } else if (call.name == "sim") {
+    s.estimator = DirectionSpec::Estimator::sim;
+    s.c = args.scheduled("c");
+    for (Read& r : s.reads) r.live = true;
   } else {
-    fail_lookup(call, "estimator", {"push", "identity"});
+    fail_lookup(call, "estimator", {"push", "identity", "sim"});
   }
   args.done();
 }
@@ -93,15 +108,15 @@ DirectionSpec parse_direction(const std::string& name, Config& term, const Numbe
   DirectionSpec s;
   s.name = name;
   s.plan = parse_plan(term, numbers, schedule);
-  const Space space = make_space(parse_call(term.child("space")));
+  s.space = make_space(parse_call(term.child("space")));
   std::size_t teacher = 0;
   for (Config& entry : term.child("sum").items()) {
     const auto pair = entry.items();
     if (pair.size() != 2) entry.fail("a summand is [coefficient, read]");
     s.coefficients.push_back(Weight::parse(pair[0], numbers));
-    Read read = parse_read(pair[1], numbers);
+    Read read = parse_read(pair[1], numbers, s.plan);
     if (read.from == Read::From::out) {
-      read.space = space;
+      read.space = s.space;
       if (s.state.empty()) s.state = read.at;
     }
     if (read.role == "teacher") teacher = s.reads.size();
@@ -111,7 +126,7 @@ DirectionSpec parse_direction(const std::string& name, Config& term, const Numbe
   if (!state || state->time.empty()) term.child("sum").fail("its reads need a state with a time: ROLE@z");
   if (term.has("weight")) s.weight = make_weight(parse_call(term.child("weight")));
   if (term.has("estimator")) parse_estimator(s, term.child("estimator"), numbers);
-  if (s.estimator == DirectionSpec::Estimator::identity && space != Space::x0)
+  if (s.estimator == DirectionSpec::Estimator::identity && s.space != Space::x0)
     term.child("space").fail("identity(a) is written in x0");
   if (term.has("norm")) parse_norm(s, term.child("norm"), teacher);
   s.mean_within = term.get_choice("reduce", {"sum/sample", "mean/sample"}) == "mean/sample";

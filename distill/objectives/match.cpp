@@ -91,12 +91,12 @@ class Match final : public Term {
   std::vector<Read> reads_;
 };
 
-std::vector<Read> parse_reads(Config& node, const NumberMap& numbers) {
+std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, const StatePlan& plan) {
   std::vector<Read> reads;
   if (node.is_list())
-    for (Config& c : node.items()) reads.push_back(parse_read(c, numbers));
+    for (Config& c : node.items()) reads.push_back(parse_read(c, numbers, plan));
   else
-    reads.push_back(parse_read(node, numbers));
+    reads.push_back(parse_read(node, numbers, plan));
   return reads;
 }
 
@@ -128,7 +128,8 @@ std::string Read::str() const {
   if (from == From::head) text += "." + head;
   for (std::size_t i = 0; i < taps.size(); ++i)
     text += (i == 0 ? "." : "+") + taps[i].path + (taps[i].port == "out" ? "" : ":" + taps[i].port);
-  return at == "x" ? text : text + "@" + at;
+  if (at != "x") text += "@" + at;
+  return conditional ? text : text + "/null";
 }
 
 std::unique_ptr<Term> make_match(MatchSpec spec) { return std::make_unique<Match>(std::move(spec)); }
@@ -138,11 +139,11 @@ TapId parse_tap(const std::string& text) {
   return colon == std::string::npos ? TapId{text} : TapId{text.substr(0, colon), text.substr(colon + 1)};
 }
 
-Read parse_read(Config& node, const NumberMap& numbers) {
+Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
   Read r;
   if (node.is_scalar()) {
     r.role = node.as<std::string>();
-    if (r.role == "x" || r.role == "noise") {
+    if (r.role == "x" || r.role == "noise" || plan.find(r.role)) {
       r.from = Read::From::state;
       r.at = r.role;
       return r;
@@ -202,10 +203,10 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
   MatchSpec s;
   s.name = name;
   s.plan = parse_plan(term, numbers, schedule);
-  s.pred = parse_reads(term.child("pred"), numbers);
+  s.pred = parse_reads(term.child("pred"), numbers, s.plan);
   for (Read& r : s.pred) r.live = true;
   Config& target = term.child("target");
-  if (!(target.is_scalar() && target.as<std::string>() == "label")) s.target = parse_reads(target, numbers);
+  if (!(target.is_scalar() && target.as<std::string>() == "label")) s.target = parse_reads(target, numbers, s.plan);
   s.d = make_discrepancy(parse_call(term.child("d")), numbers);
   if (s.d.labels && !s.target.empty()) target.fail("this discrepancy compares with labels; write target: label");
   if (!s.d.labels && s.target.empty()) target.fail("this discrepancy needs a read of a role, not labels");

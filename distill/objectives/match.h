@@ -31,7 +31,7 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
 
 /// A read: ROLE, ROLE@STATE or {role | store, at, out | tap | head, live, cond, guide}; the words x, noise and a
 /// state's name stand for themselves.
-Read parse_read(Config& node, const NumberMap& numbers = {});
+Read parse_read(Config& node, const NumberMap& numbers = {}, const StatePlan& plan = {});
 /// `times` and `points` of a term.
 StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule);
 /// PATH or PATH:PORT.

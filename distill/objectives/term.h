@@ -57,7 +57,8 @@ struct Read {
   std::optional<Space> space;   ///< a denoiser's answer is converted to it; none: the raw answer
   bool conditional = true;      ///< false: the null condition
   std::optional<Weight> guide;  ///< guidance scale between null (0) and condition (1)
-  /// As presets write it in short: ROLE, ROLE.HEAD, ROLE.TAP, with @STATE unless that is x.
+  /// As presets write it in short: ROLE, ROLE.HEAD, ROLE.TAP, with @STATE unless that is x, and /null when the
+  /// condition is withheld.
   std::string str() const;
 };
 /// Values of a term's reads, in their order.

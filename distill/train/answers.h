@@ -43,6 +43,7 @@ class Answers {
   Tensors get(const Read& r, const Term* term);
   const Reply& reply(const Read& r, const Term* term, bool conditional);
   Tensor prediction(const Read& r, const Term* term);
+  Times draw(const std::vector<NamedLaw>& laws, const std::string& stream) const;
   TensorMap make_states(const Term* term);
   const TensorMap& states(const Term* term);
 

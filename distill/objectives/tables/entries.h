@@ -43,7 +43,8 @@ const Table<TargetMap>& target_maps();
 /// student_share, more_reliable.
 const Table<UnitWeight>& unit_weights();
 /// rotate(STATE k) by k quarter turns, flip(STATE), jitter(STATE sigma), part(STATE count), join(STATE STATE),
-/// decouple(STATE ahead steps=10), renoise(STATE TIME), step(STATE s t role=teacher steps=1
+/// decouple(STATE ahead steps=10), renoise(STATE TIME), compose(SPACE STATE TIME) of the clean state and the noise,
+/// step(STATE s t role=teacher steps=1
 /// cond=given) along a role's flow by DDIM.
 const Table<State>& states();
 
