@@ -1,6 +1,7 @@
 #include "distill/diffusion/oracle_net.h"
 
 #include <cmath>
+#include <map>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
@@ -8,9 +9,11 @@
 
 namespace retort {
 
-OracleNet::OracleNet(std::string arch, NoiseSchedule schedule, const Tensor& means, const Tensor& deviations)
+OracleNet::OracleNet(std::string arch, NoiseSchedule schedule, const Tensor& means, const Tensor& deviations,
+                     Answer answer)
     : arch_(std::move(arch)),
       schedule_(std::move(schedule)),
+      answer_(answer),
       means_(means),
       log_deviations_(log(deviations)),
       shift_(means.shape(), Init::constant(0), false),
@@ -20,6 +23,10 @@ Tensor OracleNet::forward(const Tensor& x, const Conditions& given, Ctx& ctx) co
   const Tensor shift = ctx(shift_), growth = ctx(growth_);
   const Tensor means = cast(means_.value, shift.dtype()) + shift;
   const ClosedForm law(means, exp((cast(log_deviations_.value, growth.dtype()) + growth) * 2.0));
+  if (answer_ == Answer::jump) {
+    const Tensor clean = Tensor::full(given.t.shape(), schedule_.clean(), given.t.dtype(), given.t.device());
+    return law.flow_map(x, given.t, clean, schedule_, given.label);
+  }
   return law.predict(Space::x0, x, given.t, schedule_, given.label);
 }
 
@@ -30,13 +37,16 @@ void OracleNet::visit(Visitor& v) {
   v("growth", growth_);
 }
 
+Tensor OracleNet::means() const { return means_.value + shift_.value; }
+Tensor OracleNet::deviations() const { return exp(log_deviations_.value + growth_.value); }
+
 std::pair<Tensor, Tensor> OracleNet::draw(const Rng& rng, const std::string& stream, std::uint32_t step,
                                           const Tensor& samples) const {
-  const std::vector<double> means = (means_.value + shift_.value).values();
-  const std::vector<double> deviations = exp(log_deviations_.value + growth_.value).values();
+  const std::vector<double> mean = means().values();
+  const std::vector<double> deviation = deviations().values();
   const auto ids = samples.values<std::int64_t>();
   const auto d = static_cast<std::size_t>(size());
-  const std::uint64_t components = means.size() / d;
+  const std::uint64_t components = mean.size() / d;
   const RngKey noise = rng.stream(stream, step), which = rng.stream(stream + "/component", step);
   std::vector<double> x(ids.size() * d);
   std::vector<std::int64_t> label;
@@ -46,7 +56,7 @@ std::pair<Tensor, Tensor> OracleNet::draw(const Rng& rng, const std::string& str
     label.push_back(static_cast<std::int64_t>(k));
     const std::span<double> row(x.data() + i * d, d);
     fill_normal(row, noise, id);
-    for (std::size_t j = 0; j < d; ++j) row[j] = means[k * d + j] + deviations[k * d + j] * row[j];
+    for (std::size_t j = 0; j < d; ++j) row[j] = mean[k * d + j] + deviation[k * d + j] * row[j];
   }
   const auto n = static_cast<std::int64_t>(ids.size());
   return {Tensor::from(x, {n, size()}, DType::f64), Tensor::of<std::int64_t>(label, {n})};
@@ -65,6 +75,10 @@ std::vector<double> numbers_of(const std::vector<Call>& calls) {
 std::unique_ptr<Denoiser> build(CallArgs& args, const Call& call, const std::vector<std::vector<double>>& means) {
   const double std = args.number("std", 1.0, {.above = 0});
   const auto schedule = args.optional_call("schedule");
+  static const std::map<std::string, OracleNet::Answer, std::less<>> answers{{"mean", OracleNet::Answer::mean},
+                                                                             {"jump", OracleNet::Answer::jump}};
+  const auto wanted = args.optional_call("answer");
+  const OracleNet::Answer answer = wanted ? lookup(answers, *wanted, "answer") : OracleNet::Answer::mean;
   const std::size_t d = means.empty() ? 0 : means[0].size();
   std::vector<double> all;
   for (const auto& m : means) {
@@ -73,7 +87,8 @@ std::unique_ptr<Denoiser> build(CallArgs& args, const Call& call, const std::vec
   }
   const Shape shape{static_cast<std::int64_t>(means.size()), static_cast<std::int64_t>(d)};
   return std::make_unique<OracleNet>(call.str(), schedule ? make_schedule(*schedule) : NoiseSchedule::vp(),
-                                     Tensor::from(all, shape, DType::f32), Tensor::full(shape, std, DType::f32));
+                                     Tensor::from(all, shape, DType::f32), Tensor::full(shape, std, DType::f32),
+                                     answer);
 }
 }  // namespace
 

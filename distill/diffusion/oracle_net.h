@@ -10,7 +10,10 @@ namespace retort {
 /// Gaussian student exactly.
 class OracleNet final : public Denoiser {
  public:
-  OracleNet(std::string arch, NoiseSchedule schedule, const Tensor& means, const Tensor& deviations);
+  /// A denoiser's mean of x0 given the state, or where the probability flow takes the state: a sample, in one step.
+  enum class Answer : std::uint8_t { mean, jump };
+  OracleNet(std::string arch, NoiseSchedule schedule, const Tensor& means, const Tensor& deviations,
+            Answer answer = Answer::mean);
   using Denoiser::forward;
   Tensor forward(const Tensor& x, const Conditions& given, Ctx& ctx) const override;
   std::unique_ptr<Model> clone() const override { return std::make_unique<OracleNet>(*this); }
@@ -18,6 +21,9 @@ class OracleNet final : public Denoiser {
   void visit(Visitor& v) override;
 
   const NoiseSchedule& schedule() const { return schedule_; }
+  /// Of the components as trained so far, [k, d].
+  Tensor means() const;
+  Tensor deviations() const;
   std::int64_t size() const { return means_.value.size(1); }
   /// Samples [n, d] of the mixture, components equally likely, and the components i64 [n].
   std::pair<Tensor, Tensor> draw(const Rng& rng, const std::string& stream, std::uint32_t step,
@@ -26,11 +32,13 @@ class OracleNet final : public Denoiser {
  private:
   std::string arch_;
   NoiseSchedule schedule_;
+  Answer answer_;
   Buffer means_, log_deviations_;  // where it begins
   Parameter shift_, growth_;
 };
 
-/// gaussian(m1 m2 .. std=1 schedule=vp) and mixture(at(m1 m2 ..) at(..) std=1 schedule=vp): one number a dimension.
+/// gaussian(m1 m2 .. std=1 schedule=vp answer=mean) and mixture(at(m1 m2 ..) at(..) std=1 schedule=vp): one number a
+/// dimension.
 std::unique_ptr<Denoiser> build_gaussian(CallArgs& args, const Call& call);
 std::unique_ptr<Denoiser> build_mixture(CallArgs& args, const Call& call);
 

@@ -102,6 +102,13 @@ TimeLaw make_lognormal(Entry& entry) {
       [n = normal_of(entry.args), s = entry.schedule](TimeDraw& draw) { return s.time_at(-2 * n.draw(draw)); });
 }
 
+TimeLaw make_log_uniform(Entry& entry) {
+  const double low = entry.args.number("low", {.above = 0}), high = entry.args.number("high", {.min = low});
+  return law_of([low, high, s = entry.schedule](TimeDraw& draw) {
+    return s.time_at(-2 * std::lerp(std::log(low), std::log(high), draw.uniform()));
+  });
+}
+
 TimeLaw make_atan_lognormal(Entry& entry) {
   if (entry.schedule.kind() != NoiseSchedule::Kind::trig)
     entry.call.fail("atan_lognormal is of a trig schedule; hint: lognormal is the same law on any");
@@ -251,6 +258,7 @@ TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule) {
       {"frac", make_frac},
       {"index", make_index},
       {"lognormal", make_lognormal},
+      {"log_uniform", make_log_uniform},
       {"atan_lognormal", make_atan_lognormal},
       {"logit_normal", make_logit_normal},
       {"karras", make_karras},
@@ -275,16 +283,19 @@ TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule) {
 }
 
 Times draw_times(std::span<const NamedLaw> laws, const Rng& rng, const std::string& stream, std::uint32_t step,
-                 const Tensor& samples, double progress, DType dtype) {
+                 const Tensor& samples, double progress, DType dtype, const Times& known) {
   const auto indices = samples.values<std::int64_t>();
   std::vector<RngKey> keys;
   for (const NamedLaw& entry : laws) keys.push_back(rng.stream(stream + "/" + entry.name, step));
   std::map<std::string, std::vector<double>, std::less<>> columns;
-  for (const std::int64_t sample : indices) {
+  std::map<std::string, std::vector<double>, std::less<>> given;
+  for (const auto& [name, t] : known) given[name] = t.values();
+  for (std::size_t row = 0; row < indices.size(); ++row) {
     std::map<std::string, double, std::less<>> earlier;
+    for (const auto& [name, t] : given) earlier[name] = t.at(row);
     for (std::size_t k = 0; k < laws.size(); ++k) {
       const TimeLaw& law = laws[k].law;
-      TimeDraw draw(keys[k], static_cast<std::uint64_t>(sample), progress);
+      TimeDraw draw(keys[k], static_cast<std::uint64_t>(indices[row]), progress);
       draw.earlier = earlier;
       std::vector<double> out(law.names.size());
       law.draw(draw, out);

@@ -40,6 +40,7 @@ struct TimeLaw {
 ///   index(i0 i1)               a whole number, both ends included
 ///   lognormal(m s)             log(sigma / alpha) normal; atan_lognormal(m s) the same on a trig schedule, where it is
 ///                              t = atan(e^N / sigma_data) (Lu and Song 2024)
+///   log_uniform(low high)      log(sigma / alpha) uniform between the logarithms of two levels
 ///   logit_normal(m s)          fraction sigmoid(N)
 ///   karras(u0 u1 rho sigma_min sigma_max)  sigma / alpha at the share u of Karras et al.'s levels, u uniform, 0
 ///   cleanest sqrt_anneal(u0 u1)         fraction u1 - (u1 - u0) sqrt(progress): not random shift(gamma law) fraction u
@@ -69,7 +70,8 @@ using Times = std::map<std::string, Tensor, std::less<>>;
 /// Draws the laws in order, later ones may read earlier ones: times [n] of `dtype` (f32 or f64, computed in f64) on the
 /// host, by name. samples i64 [n], global sample indices: the numbers of a sample depend on (rng, stream, law's name,
 /// step, sample) alone, so splitting a batch changes nothing. A law of several names gives its own names.
+/// Laws may also read the `known` times, [n] each.
 Times draw_times(std::span<const NamedLaw> laws, const Rng& rng, const std::string& stream, std::uint32_t step,
-                 const Tensor& samples, double progress = 0, DType dtype = DType::f64);
+                 const Tensor& samples, double progress = 0, DType dtype = DType::f64, const Times& known = {});
 
 }  // namespace retort

@@ -10,6 +10,9 @@
 namespace retort {
 
 namespace {
+/// y / sqrt(|y|^2 + c^2), |y| over each sample.
+Tensor huber_slope(const Tensor& y, double c) { return y * per_sample(rsqrt(sum(square(rows(y)), {1}) + c * c), y); }
+
 class Direction final : public Term {
  public:
   explicit Direction(DirectionSpec spec) : spec_(std::move(spec)) {}
@@ -37,6 +40,8 @@ class Direction final : public Term {
       Tensor g = stop_gradient(scale * y);
       for (const Filter& filter : spec_.filters) g = filter(g, in.clock);
       value = square(x - stop_gradient(x - g)) * .5;
+    } else if (spec_.estimator == DirectionSpec::Estimator::sim) {
+      value = scale * huber_slope(y, spec_.c.at(in.clock)) * (own(in) - in.signals[0][0]);
     } else {
       const Tensor& tracker = in.signals[0][0];
       value = scale * (y * (x - tracker) + (1.0 - spec_.a.at(in.clock)) * square(y));
@@ -50,6 +55,10 @@ class Direction final : public Term {
 
  private:
   const Tensor& time(const TermInput& in) const { return in.states.at(spec_.plan.find(spec_.state)->time); }
+  /// What the term's space says of a state whose clean sample is known: x.
+  Tensor own(const TermInput& in) const {
+    return convert(Space::x0, spec_.space, in.batch.x, in.states.at(spec_.state), time(in), *in.schedule);
+  }
 
   /// w(t) / n of each sample, constant.
   Tensor sample_weights(const TermInput& in) const {
@@ -93,7 +102,7 @@ void parse_summand(DirectionSpec& s, Config& entry, std::size_t part, Space spac
     entry.fail("a summand is [coefficient, read] or [coefficient, read, weight]");
   s.summands.push_back({Weight::parse(fields[0], numbers),
                         fields.size() == 3 ? make_weight(parse_call(fields[2])) : TimeWeight(), part});
-  Read read = parse_read(fields[1], numbers);
+  Read read = parse_read(fields[1], numbers, s.plan);
   if (read.from == Read::From::out) {
     read.space = space;
     if (s.state.empty()) s.state = read.at;
@@ -125,8 +134,12 @@ void parse_estimator(DirectionSpec& s, Config& node, const NumberMap& numbers) {
     s.estimator = DirectionSpec::Estimator::identity;
     s.a = args.scheduled("a");
     for (Read& r : s.reads) r.live = true;
+  } else if (call.name == "sim") {
+    s.estimator = DirectionSpec::Estimator::sim;
+    s.c = args.scheduled("c");
+    for (Read& r : s.reads) r.live = true;
   } else {
-    fail_lookup(call, "estimator", {"push", "identity"});
+    fail_lookup(call, "estimator", {"push", "identity", "sim"});
   }
   args.done();
 }
@@ -139,13 +152,13 @@ DirectionSpec parse_direction(const std::string& name, Config& term, const Numbe
   DirectionSpec s;
   s.name = name;
   s.plan = parse_plan(term, numbers, schedule);
-  const Space space = make_space(parse_call(term.child("space")));
-  parse_sum(s, term, space, numbers);
+  s.space = make_space(parse_call(term.child("space")));
+  parse_sum(s, term, s.space, numbers);
   const State* state = s.plan.find(s.state);
   if (!state || state->time.empty()) term.child("sum").fail("its reads need a state with a time: ROLE@z");
   if (term.has("weight")) s.weight = make_weight(parse_call(term.child("weight")));
   if (term.has("estimator")) parse_estimator(s, term.child("estimator"), numbers);
-  if (s.estimator == DirectionSpec::Estimator::identity && space != Space::x0)
+  if (s.estimator == DirectionSpec::Estimator::identity && s.space != Space::x0)
     term.child("space").fail("identity(a) is written in x0");
   if (term.has("filter")) parse_filters(s, term.child("filter"), numbers);
   if (term.has("norm")) parse_norm(s, term.child("norm"));

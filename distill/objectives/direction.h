@@ -9,7 +9,7 @@ namespace retort {
 /// preset's: tracker - teacher in x0 and score, teacher - tracker in eps and v descend KL(student || teacher).
 struct DirectionSpec {
   enum class Norm { none, l1 };  ///< l1: mean |x - teacher's x0| of the sample, at least `floor`, detached
-  enum class Estimator { push, identity };
+  enum class Estimator { push, identity, sim };
   struct Summand {
     Weight coefficient;
     TimeWeight share;  ///< in time beside; empty: 1
@@ -17,6 +17,7 @@ struct DirectionSpec {
   };
   std::string name;
   StatePlan plan;
+  Space space = Space::x0;
   std::vector<Read> reads;  ///< the summands, then (l1) the teacher's x0
   std::vector<Summand> summands;
   std::size_t parts = 1;
@@ -27,6 +28,7 @@ struct DirectionSpec {
   double floor = 0;
   Estimator estimator = Estimator::push;
   Weight a;  ///< of identity
+  Weight c;  ///< of sim
   std::vector<Filter> filters;
   bool mean_within = false;
 };
@@ -34,6 +36,9 @@ struct DirectionSpec {
 /// push: |x - sg(x - g)|^2 / 2, whose derivative in x is g exactly; the predictions are constants.
 /// identity(a): y is the sum, its first summand the tracker's x0 D_f: w / n sum [y (x - D_f) + (1 - a) y^2], everything
 /// live in x (SiD, Zhou et al. 2024, with D_r - D_f = -y; a = 0 is the Fisher loss, a = 1 the score identity alone).
+/// sim(c): w / n sum y / sqrt(|y|^2 + c^2) (own - D_f), own the sample's x seen in the term's space at its state, y and
+/// D_f as above, everything live: the gradient of E d(y), d = sqrt(|y|^2 + c^2) - c, at samples held fixed (score
+/// implicit matching, Luo et al. 2024; in scores own is -eps / sigma). As c grows, c times it is identity(1).
 std::unique_ptr<Term> make_direction(DirectionSpec spec);
 
 /// Parses `terms.NAME` with `kind: direction`: times, points, space, sum, weight, norm, estimator, filter (a call or a

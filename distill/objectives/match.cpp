@@ -100,10 +100,10 @@ class Match final : public Term {
 };
 
 /// One read or a list of them; gradients flow into those of a prediction unless they say otherwise.
-std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, bool prediction) {
+std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, const StatePlan& plan, bool prediction) {
   std::vector<Read> reads;
   const auto add = [&](Config& c) {
-    reads.push_back(parse_read(c, numbers));
+    reads.push_back(parse_read(c, numbers, plan));
     if (prediction) reads.back().live = c.is_scalar() || c.get("live", true);
   };
   if (node.is_list())
@@ -154,11 +154,11 @@ TapId parse_tap(const std::string& text) {
   return colon == std::string::npos ? TapId{text} : TapId{text.substr(0, colon), text.substr(colon + 1)};
 }
 
-Read parse_read(Config& node, const NumberMap& numbers) {
+Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
   Read r;
   if (node.is_scalar()) {
     r.role = node.as<std::string>();
-    if (r.role == "x" || r.role == "noise") {
+    if (r.role == "x" || r.role == "noise" || plan.find(r.role)) {
       r.from = Read::From::state;
       r.at = r.role;
       return r;
@@ -223,9 +223,10 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
   MatchSpec s;
   s.name = name;
   s.plan = parse_plan(term, numbers, schedule);
-  s.pred = parse_reads(term.child("pred"), numbers, true);
+  s.pred = parse_reads(term.child("pred"), numbers, s.plan, true);
   Config& target = term.child("target");
-  if (!(target.is_scalar() && target.as<std::string>() == "label")) s.target = parse_reads(target, numbers, false);
+  if (!(target.is_scalar() && target.as<std::string>() == "label"))
+    s.target = parse_reads(target, numbers, s.plan, false);
   s.d = make_discrepancy(parse_call(term.child("d")), numbers);
   if (s.d.labels && !s.target.empty()) target.fail("this discrepancy compares with labels; write target: label");
   if (!s.d.labels && s.target.empty()) target.fail("this discrepancy needs a read of a role, not labels");

@@ -34,9 +34,9 @@ std::unique_ptr<Term> make_match(MatchSpec spec);
 MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& numbers,
                       const NoiseSchedule* schedule = nullptr);
 
-/// A read: ROLE, ROLE@STATE, ROLE(COND)@STATE, {role, at, out | tap | head, live, cond, guide} or {store, negatives}; the
-/// words x, noise and a state's name stand for themselves.
-Read parse_read(Config& node, const NumberMap& numbers = {});
+/// A read: ROLE, ROLE@STATE, ROLE(COND)@STATE, {role, at, out | tap | head, live, cond, guide} or {store, negatives};
+/// the words x, noise and a state's name stand for themselves.
+Read parse_read(Config& node, const NumberMap& numbers = {}, const StatePlan& plan = {});
 /// `times` and `points` of a term.
 StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule);
 /// PATH or PATH:PORT.

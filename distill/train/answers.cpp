@@ -79,6 +79,13 @@ void Answers::wish(const Read& r, const Term* term) {
   }
 }
 
+Times Answers::draw(const std::vector<NamedLaw>& laws, const std::string& stream) const {
+  Times known;
+  if (const auto entry = batch_.more.find("t_in"); entry != batch_.more.end()) known["t_in"] = entry->second;
+  const double progress = static_cast<double>(clock_.step) / static_cast<double>(clock_.steps);
+  return draw_times(laws, pass_.rng, stream, pass_.step, batch_.sample, progress, DType::f64, known);
+}
+
 TensorMap Answers::make_states(const Term* term) {
   TensorMap known{{"x", batch_.x}};
   for (const auto& [name, value] : batch_.more) known[name] = value;
@@ -93,9 +100,7 @@ TensorMap Answers::make_states(const Term* term) {
         for (const std::string& name : law.law.names)
           known[name.empty() ? law.name : name] = Tensor::empty({batch_.size()}, DType::f64, batch_.x.device());
     else
-      for (const auto& [name, t] : draw_times(plan.times, pass_.rng, stream + "/times", pass_.step, batch_.sample,
-                                              static_cast<double>(clock_.step) / static_cast<double>(clock_.steps)))
-        known[name] = t;
+      for (const auto& [name, t] : draw(plan.times, stream + "/times")) known[name] = t;
   }
   const auto noisy = [](const State& s) { return s.noisy; };
   if (!plan.times.empty() || std::any_of(plan.states.begin(), plan.states.end(), noisy))

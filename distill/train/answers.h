@@ -48,6 +48,7 @@ class Answers {
   Tensor prediction(const Read& r, const Term* term);
   Tensors taps(const Read& r, const Term* term);
   Tensors stored(const Read& r) const;
+  Times draw(const std::vector<NamedLaw>& laws, const std::string& stream) const;
   TensorMap make_states(const Term* term);
   const TensorMap& states(const Term* term);
 

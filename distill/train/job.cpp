@@ -128,9 +128,9 @@ class Builder {
       const std::string kind = s.get_choice("kind", {"data", "rollout"});
       const std::string name = config_.child("sources").has(s.key()) ? s.key() : "default";
       Config& c = config_.child("sources").child(name);
-      setup().sources[s.key()] = kind == "rollout" ? read_rollout(s, c)
-                                 : c.has("from")   ? read_law(c)
-                                                   : read_loader(s, c);
+      setup().sources[s.key()] = kind == "rollout"               ? read_rollout(s, c)
+                                 : c.has("from") || c.has("law") ? law_source(c, setup().roles, dtype_, device_)
+                                                                 : read_loader(s, c);
       Source& source = *setup().sources.at(s.key());
       source.batch = c.get_int("batch", {.min = 1});
       if (micro_ > 0 && micro_ < source.batch && source.batch % micro_ != 0)
@@ -157,8 +157,6 @@ class Builder {
   const Role& role_named(Config& node) {
     return lookup(setup().roles, Call{node.as<std::string>(), {}, node.where()}, "role");
   }
-
-  std::unique_ptr<Source> read_law(Config& c) { return law_source(role_named(c.child("from")), dtype_, device_); }
 
   std::unique_ptr<Source> read_rollout(Config& s, Config& c) {
     RolloutSpec spec;

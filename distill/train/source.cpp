@@ -9,6 +9,7 @@
 #include "distill/diffusion/noising.h"
 #include "distill/diffusion/oracle_net.h"
 #include "distill/diffusion/step.h"
+#include "distill/train/models.h"
 
 namespace retort {
 
@@ -45,28 +46,27 @@ class DataSource final : public Source {
 
 class LawSource final : public Source {
  public:
-  LawSource(const Role& role, DType dtype, Device device) : role_(role), dtype_(dtype), device_(device) {
-    if (!dynamic_cast<const OracleNet*>(role.model.get()))
-      throw ConfigError("role {}: only a closed form (gaussian, mixture) can be drawn from", role.name);
-  }
+  /// `law` is a role's own, or kept here.
+  LawSource(const OracleNet& law, std::unique_ptr<Denoiser> kept, DType dtype, Device device)
+      : law_(law), kept_(std::move(kept)), dtype_(dtype), device_(device) {}
   Batch draw(const DrawRequest& r, const Roles&, Pass& pass) const override {
-    const auto& law = dynamic_cast<const OracleNet&>(*role_.model);
     const auto ids = sample_indices(r, batch);
     const Tensor sample = Tensor::of<std::int64_t>(ids, {r.rows});
     Batch b;
     b.sample = b.index = sample;
     if (device_.kind == DeviceKind::meta) {
-      b.x = Tensor::empty({r.rows, law.size()}, dtype_, device_);
+      b.x = Tensor::empty({r.rows, law_.size()}, dtype_, device_);
       return b;
     }
-    auto [x, label] = law.draw(pass.rng, r.stream, static_cast<std::uint32_t>(r.step), sample);
+    auto [x, label] = law_.draw(pass.rng, r.stream, static_cast<std::uint32_t>(r.step), sample);
     b.x = cast(x, dtype_);
     b.y = label;
     return b;
   }
 
  private:
-  const Role& role_;
+  const OracleNet& law_;
+  std::unique_ptr<Denoiser> kept_;
   DType dtype_;
   Device device_;
 };
@@ -176,8 +176,13 @@ const std::string& Source::role() const {
 std::unique_ptr<Source> data_source(std::shared_ptr<const Dataset> set, std::shared_ptr<Loader> loader, Device device) {
   return std::make_unique<DataSource>(std::move(set), std::move(loader), device);
 }
-std::unique_ptr<Source> law_source(const Role& role, DType dtype, Device device) {
-  return std::make_unique<LawSource>(role, dtype, device);
+std::unique_ptr<Source> law_source(Config& node, const Roles& roles, DType dtype, Device device) {
+  Config& what = node.child(node.has("law") ? "law" : "from");
+  const Call call = parse_call(what);
+  auto kept = node.has("law") ? build_denoiser(call, {}) : nullptr;
+  const auto* law = dynamic_cast<const OracleNet*>(kept ? kept.get() : lookup(roles, call, "role").model.get());
+  if (!law) what.fail("only a closed form (gaussian, mixture) can be drawn from");
+  return std::make_unique<LawSource>(*law, std::move(kept), dtype, device);
 }
 std::unique_ptr<Source> rollout_source(RolloutSpec spec) { return std::make_unique<RolloutSource>(std::move(spec)); }
 

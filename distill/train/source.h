@@ -32,8 +32,8 @@ class Source {
 
 std::unique_ptr<Source> data_source(std::shared_ptr<const Dataset> set, std::shared_ptr<Loader> loader, Device device);
 
-/// Samples of a closed-form role: `sources.data: {from: ROLE}`.
-std::unique_ptr<Source> law_source(const Role& role, DType dtype, Device device);
+/// Samples of a closed form: `sources.NAME: {from: ROLE}` or `{law: gaussian(.7 -.3 std=1.14)}`. Throws ConfigError.
+std::unique_ptr<Source> law_source(Config& node, const Roles& roles, DType dtype, Device device);
 
 /// What a generator does: from unit noise (no levels), or by its predictions at descending times with fresh noise
 /// between (`between: renoise`) or DDIM (`ode`); the last call is live. The exit level is the last one, or uniform,

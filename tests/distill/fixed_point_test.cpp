@@ -12,7 +12,8 @@
 using namespace retort;
 
 namespace {
-/// Shift and absolute scale of the student x = m + s z after `steps` of a method against N((.7, -.3), 1.14^2).
+/// Mean and deviation of a Gaussian student (x = m + s z, or a closed form) after `steps` of a method whose teacher or
+/// data are N((.7, -.3), 1.14^2).
 std::pair<std::vector<double>, std::vector<double>> student_after(const std::string& slug, int steps,
                                                                   std::vector<std::string> overrides = {}) {
   overrides.insert(overrides.begin(), {"job.task=tiny", fmt::format("run.steps={}", steps)});
@@ -20,10 +21,13 @@ std::pair<std::vector<double>, std::vector<double>> student_after(const std::str
   Job job = build_job(opened.config, opened.file, kCpu);
   Trainer trainer(job.setup);
   while (!trainer.finished()) trainer.advance();
-  const auto& student = dynamic_cast<const AffineNet&>(*job.setup.roles.at("student").model);
-  std::vector<double> scale = student.scale.value.values();
+  const Model& student = *job.setup.roles.at("student").model;
+  if (const auto* law = dynamic_cast<const OracleNet*>(&student))
+    return {law->means().values(), law->deviations().values()};
+  const auto& affine = dynamic_cast<const AffineNet&>(student);
+  std::vector<double> scale = affine.scale.value.values();
   for (double& s : scale) s = std::abs(s);
-  return {student.shift.value.values(), scale};
+  return {affine.shift.value.values(), scale};
 }
 
 /// First coordinates of the particles of the student after `steps` of a method.
@@ -55,7 +59,7 @@ const std::string kOneClass = "sources.default.conditions={given: 0, negative: 0
 }  // namespace
 
 TEST_CASE("fixed points: a Gaussian student ends at the Gaussian teacher's mean and deviation") {
-  for (const char* slug : {"diff-instruct", "sid"}) {
+  for (const char* slug : {"diff-instruct", "sid", "sim"}) {
     CAPTURE(slug);
     const auto [mean, deviation] = student_after(slug, 400);
     CHECK(mean[0] == doctest::Approx(.7).epsilon(.08));
@@ -93,4 +97,24 @@ TEST_CASE("fixed points: the delta score moves every sample by the distance betw
   CHECK(moved.mean == doctest::Approx(.7 - .2).epsilon(.02));
   CHECK(moved.deviation < .02);
   CHECK(std::abs(distance("sources.default.conditions.source=0").mean) < 1e-6);
+}
+
+TEST_CASE("fixed points: a denoiser learns the law of its data") {
+  for (const char* slug : {"dsm", "edm", "flow-matching"}) {
+    CAPTURE(slug);
+    const auto [mean, deviation] = student_after(slug, 400);
+    CHECK(mean[0] == doctest::Approx(.7).epsilon(.08));
+    CHECK(mean[1] == doctest::Approx(-.3).epsilon(.2));
+    for (const double s : deviation) CHECK(s == doctest::Approx(1.14).epsilon(.08));
+  }
+  // The noise alone is the velocity of data that lie in the origin.
+  const auto [mean, deviation] = student_after("flow-matching", 400, {"method.terms.flow.target=noise"});
+  for (const double s : deviation) CHECK(s < .5);
+}
+
+TEST_CASE("fixed points: a student of four steps ends at its teacher") {
+  const auto [mean, deviation] = student_after("decoupled-dmd", 600);
+  CHECK(mean[0] == doctest::Approx(.7).epsilon(.08));
+  CHECK(mean[1] == doctest::Approx(-.3).epsilon(.2));
+  for (const double s : deviation) CHECK(s == doctest::Approx(1.14).epsilon(.08));
 }

@@ -53,8 +53,8 @@ const Table<TargetMap>& target_maps();
 const Table<UnitWeight>& unit_weights();
 /// rotate(STATE k) by k quarter turns, flip(STATE), jitter(STATE sigma), part(STATE count), join(STATE STATE),
 /// decouple(STATE ahead steps=10), renoise(STATE TIME noise=noise), fixed_noise(particles=1), the same at every step;
-/// predict(STATE TIME SPACE role=teacher cond=given guide=none), and step(STATE s t role=teacher cond=given guide=none
-/// steps=1) along a role's flow by DDIM.
+/// compose(SPACE STATE TIME) of the clean state and the noise, predict(STATE TIME SPACE role=teacher cond=given
+/// guide=none), and step(STATE s t role=teacher cond=given guide=none steps=1) along a role's flow by DDIM.
 const Table<State>& states();
 
 /// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.

@@ -62,6 +62,15 @@ State make_predict(TableArgs& args) {
           }};
 }
 
+/// The quantity SPACE of the pair of a clean state and the noise, at a time: what a regression asks a denoiser for.
+State make_composed(TableArgs& args) {
+  const Space space = make_space(args.call("space"));
+  const std::string from = args.word("state"), time = args.word("time");
+  return {{}, {}, [space, from, time](const StateInput& in) {
+            return compose(space, named(in, from), named(in, "noise"), named(in, time), in.schedule);
+          }};
+}
+
 /// From a state at s to time t (later or earlier) along a role's flow, by DDIM steps, without gradient.
 State make_step_of(TableArgs& args) {
   const std::string from = args.word("state"), s = args.word("s"), t = args.word("t");
@@ -137,6 +146,7 @@ const Table<State>& states() {
          return of_state(from, [turns](const Tensor& x) { return rotate(x, turns); });
        }},
       {"renoise", make_renoise},
+      {"compose", make_composed},
       {"step", make_step_of},
       {"jitter", make_jitter},
       {"decouple", make_decouple},
