@@ -97,7 +97,9 @@ SignalNoise<T> NoiseSchedule::log_signal(const T& t) const {
     const double slope = table[i + 1] - table[i];
     return {table[i] + (t - begin) * slope, slope};
   } else {
-    const Tensor values = Tensor::from(table, {static_cast<std::int64_t>(table.size())}, DType::f64);
+    const Shape shape{static_cast<std::int64_t>(table.size())};
+    const Tensor values =
+        t.meta() ? Tensor::empty(shape, DType::f64, t.device()) : Tensor::from(table, shape, DType::f64);
     const Tensor begin = clamp(floor(stop_gradient(t)), -1, last);
     const Tensor here = index_select(values, 0, cast(begin + 1, DType::i64));
     const Tensor slope = index_select(values, 0, cast(begin + 2, DType::i64)) - here;

@@ -62,11 +62,12 @@ class Direction final : public Term {
 
   /// w(t) / n of each sample, constant.
   Tensor sample_weights(const TermInput& in) const {
-    Tensor w =
-        spec_.weight ? spec_.weight({time(in), {}, *in.schedule}) : Tensor::full({in.batch.size()}, 1.0, DType::f64);
+    const Device device = in.batch.x.device();
+    Tensor w = spec_.weight ? spec_.weight({time(in), {}, *in.schedule})
+                            : Tensor::full({in.batch.size()}, 1.0, DType::f64, device);
     if (spec_.norm == DirectionSpec::Norm::l1) {
       const Tensor gap = rows(in.batch.x) - rows(in.signals.back()[0]);
-      w = w / maximum(cast(mean(abs(gap), {1}), DType::f64), scalar_like(w, spec_.floor));
+      w = w / maximum(cast(mean(abs(gap), {1}), DType::f64), Tensor::full({}, spec_.floor, DType::f64, device));
     }
     return stop_gradient(w);
   }
@@ -82,7 +83,11 @@ void parse_norm(DirectionSpec& s, Config& node) {
   s.norm = DirectionSpec::Norm::l1;
   s.floor = args.number("floor", {.min = 0});
   args.done();
-  const auto teacher = std::find_if(s.reads.begin(), s.reads.end(), [](const Read& r) { return r.role == "teacher"; });
+  const auto find = [&](bool any) {
+    return std::find_if(s.reads.begin(), s.reads.end(),
+                        [any](const Read& r) { return r.role == "teacher" && (any || r.cond != "null"); });
+  };
+  const auto teacher = find(false) != s.reads.end() ? find(false) : find(true);
   if (teacher == s.reads.end()) node.fail("l1 is the distance to the teacher's x0, which the sum does not read");
   Read x0 = *teacher;
   x0.space = Space::x0;

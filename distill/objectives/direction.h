@@ -8,7 +8,11 @@ namespace retort {
 /// x <- x - g with g = w(t) / n * sum_i c_i prediction_i in one space at one state of the sample x. The signs are the
 /// preset's: tracker - teacher in x0 and score, teacher - tracker in eps and v descend KL(student || teacher).
 struct DirectionSpec {
-  enum class Norm { none, l1 };  ///< l1: mean |x - teacher's x0| of the sample, at least `floor`, detached
+  enum class Norm {
+    none,
+    l1
+  };  ///< l1: mean |x - x0| of the sample, at least `floor`, detached; x0 is the
+      ///< teacher's, under its condition where the sum reads that
   enum class Estimator { push, identity, sim };
   struct Summand {
     Weight coefficient;

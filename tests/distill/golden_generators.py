@@ -57,21 +57,9 @@ def sim(c):
     print("sim", mean(value), "pull", pull(gradient))
 
 
-def decoupled():
-    given, null = [[0.7, -0.2], [0.1, 0.9]], [[0.3, 0.1], [0.4, 0.4]]
-    n = [mean([abs(p) for p in gap(x, r)]) for x, r in zip(X, TEACHER)]
-    m = [mean([abs(p) for p in gap(x, c)]) for x, c in zip(X, given)]
-    dm = [[p / k for p in gap(f, r)] for f, r, k in zip(TRACKER, TEACHER, n)]
-    ca = [[p / k for p in gap(u, c)] for u, c, k in zip(null, given, m)]
-    value = lambda g: mean([square(row) / 2 / 2 for row in g])
-    both = [[(p + q) / 4 for p, q in zip(a, b)] for a, b in zip(dm, ca)]
-    print("decoupled-dmd dm", value(dm), "ca", value(ca), "total", value(dm) + value(ca), "pull", pull(both))
-
-
 def main():
     regressions()
     sim(0.5)
-    decoupled()
 
 
 if __name__ == "__main__":

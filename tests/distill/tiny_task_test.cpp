@@ -7,12 +7,14 @@
 
 using namespace retort;
 
-TEST_CASE("methods: every preset trains on the tiny task") {
+TEST_CASE("methods: every preset is planned and trains on the tiny task") {
   for (const auto& preset : method_presets()) {
     const std::string& slug = preset.first;
     CAPTURE(slug);
     const test::TemporaryFolder folder;
     const OpenedJob opened = open_job(slug, {"job.task=tiny", "job.output_dir=" + folder.path()});
+    Job planned = build_job(opened.config, opened.file, kMeta);
+    CHECK(plan_job(planned).peak > 0);
     Job job = build_job(opened.config, opened.file, kCpu);
     RunFolder run = RunFolder::create(job.folder, {job.raw, job.resolved, "test", "{}"});
     const RunResult result = run_job(job, run, {});

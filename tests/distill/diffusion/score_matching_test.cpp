@@ -34,7 +34,7 @@ std::pair<double, double> gradient(double c, bool live) {
   spec.estimator = DirectionSpec::Estimator::sim;
   const auto number = [](double value) { return Weight::of(Call{fmt::format("{}", value), {}, "test"}, {}); };
   spec.c = number(c);
-  spec.coefficients = {number(1), number(-1)};
+  spec.summands = {{number(1), {}, 0}, {number(-1), {}, 0}};
   spec.weight = [&](const WeightQuery&) { return reshape(nodes.weight, {x.shape()[0]}); };
   Batch batch;
   batch.x = x;
