@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "retort_config.h"
+#include "tensor/cpu_level.h"
 
 namespace retort {
 namespace {
@@ -66,6 +67,7 @@ std::string environment_json(const std::vector<std::pair<std::string, std::strin
   out["host"] = known ? system.nodename : "unknown";
   out["kernel"] = known ? std::string(system.sysname) + " " + system.release + " " + system.machine : "unknown";
   out["cpu"] = cpu_model();
+  out["kernels_for"] = cpu_level();
   out["cores"] = ::sysconf(_SC_NPROCESSORS_ONLN);
   out["usable_cores"] = usable_cores();
   out["memory_bytes"] = memory_bytes();

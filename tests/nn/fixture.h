@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "autograd/ops/shape.h"
 #include "nn/init.h"
 #include "nn/module.h"
 #include "tests/op_case.h"
@@ -25,5 +26,12 @@ struct Bag : Module {
     for (std::size_t i = 0; i < items.size(); ++i) v("p" + std::to_string(i), items[i]);
   }
 };
+
+/// Unit normals of which no two are neighbours in memory.
+inline Tensor spread_randn(const Shape& shape, std::uint64_t seed) {
+  Shape twice = shape;
+  twice[twice.rank() - 1] *= 2;
+  return slice(randn(twice, seed), -1, 0, INT64_MAX, 2);
+}
 
 }  // namespace retort::testing

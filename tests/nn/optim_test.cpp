@@ -41,7 +41,9 @@ void against_loops(Optimizer& o, const Rule& rule, double lr) {
   for (int t = 1; t <= 3; ++t) {
     std::vector<Tensor> grads;
     for (std::size_t i = 0; i < m.items.size(); ++i) {
-      grads.push_back(randn(m.items[i].value.shape(), static_cast<std::uint64_t>(10 * t) + i));
+      const Shape& shape = m.items[i].value.shape();
+      const auto seed = static_cast<std::uint64_t>(10 * t) + i;
+      grads.push_back(t == 2 ? spread_randn(shape, seed) : randn(shape, seed));
       const std::vector<double> g = grads.back().values();
       for (std::size_t k = 0; k < g.size(); ++k)
         rule(expected[i][k], first[i][k], second[i][k], g[k], m.items[i].decays, t);
