@@ -52,9 +52,12 @@ struct HeadModule : Module {
 };
 struct Head {
   std::vector<TapId> inputs;  ///< an empty path is the role's output
-  std::string other;          ///< a role whose tap `told` follows them as a constant; empty: none
-  TapId told;
-  Shape told_shape;  ///< without the batch axis
+  struct Told {
+    std::string role;
+    TapId tap;
+    Shape shape;  ///< without the batch axis
+  };
+  std::vector<Told> told;  ///< taps of other roles that follow them as constants
   std::unique_ptr<HeadModule> module;
 };
 

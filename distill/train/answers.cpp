@@ -1,7 +1,6 @@
 #include "distill/train/answers.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/index.h"
@@ -21,18 +20,19 @@ const std::vector<TapId>& inputs_of(const Read& r, const Role& role) {
   return r.from == Read::From::head ? role.heads.at(r.head).inputs : r.taps;
 }
 
-/// What the head that `r` reads is told of another role; nothing for most.
-std::optional<Read> told_by(const Read& r, const Role& role) {
-  if (r.from != Read::From::head) return {};
-  const Head& head = role.heads.at(r.head);
-  if (head.other.empty()) return {};
-  Read told;
-  told.role = head.other;
-  told.at = r.at;
-  if (head.told.path.empty()) return told;
-  told.from = Read::From::taps;
-  told.taps = {head.told};
-  return told;
+/// What the head that `r` reads is told of other roles; nothing for most.
+std::vector<Read> told_by(const Read& r, const Role& role) {
+  std::vector<Read> all;
+  if (r.from != Read::From::head) return all;
+  for (const Head::Told& told : role.heads.at(r.head).told) {
+    Read& read = all.emplace_back();
+    read.role = told.role;
+    read.at = r.at;
+    if (told.tap.path.empty()) continue;
+    read.from = Read::From::taps;
+    read.taps = {told.tap};
+  }
+  return all;
 }
 }  // namespace
 
@@ -65,7 +65,7 @@ Answers::Place Answers::place(const Read& r, const Term* term, const std::string
 void Answers::wish(const Read& r, const Term* term) {
   if (r.from == Read::From::store || r.from == Read::From::state) return;
   const Role& role = roles_.at(r.role);
-  if (const auto told = told_by(r, role)) wish(*told, term);
+  for (const Read& told : told_by(r, role)) wish(told, term);
   if (r.from == Read::From::head && inputs_of(r, role).empty()) return;
   for (const std::string& cond : conditions_of(r)) {
     Want& want = wishes_.try_emplace(place(r, term, cond), Want{.out = false, .taps = {}}).first->second;
@@ -179,11 +179,13 @@ Tensors Answers::get(const Read& r, const Term* term) {
   if (r.from == Read::From::state) return {states(term).at(r.at)};
   if (r.from == Read::From::out) return {prediction(r, term)};
   if (r.from == Read::From::taps) return taps(r, term);
+  Tensors& results = head_results_[{place(r, term, r.cond), r.head}];
+  if (!results.empty()) return results;
   const Role& role = roles_.at(r.role);
   Tensors values = inputs_of(r, role).empty() ? Tensors() : taps(r, term);
-  if (const auto told = told_by(r, role)) values.push_back(cast(stop_gradient(get(*told, term)[0]), role.compute));
+  for (const Read& told : told_by(r, role)) values.push_back(cast(stop_gradient(get(told, term)[0]), role.compute));
   Ctx ctx = context_of(role, pass_, trained_.contains(r.role) ? Grad::Train : Grad::None, batch_.sample);
-  return role.heads.at(r.head).module->forward(values, ctx);
+  return results = role.heads.at(r.head).module->forward(values, ctx);
 }
 
 Tensors Answers::stored(const Read& r) const {

@@ -60,6 +60,7 @@ class Answers {
   Clock clock_;
   std::map<Place, Want> wishes_;
   std::map<Place, Reply> replies_;
+  std::map<std::pair<Place, std::string>, Tensors> head_results_;  ///< by the head's name
   std::map<const Term*, TensorMap> states_;
 };
 

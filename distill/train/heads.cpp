@@ -1,5 +1,6 @@
 #include "distill/train/head_table.h"
 #include "distill/train/logit_heads.h"
+#include "distill/train/shared_heads.h"
 #include "nn/models/regressor.h"
 
 namespace retort {
@@ -43,7 +44,13 @@ void expect(const Call& call, const HeadSizes& sizes, std::size_t inputs, std::s
 
 std::unique_ptr<HeadModule> build_head(CallArgs& args, const Call& call, const HeadSizes& sizes) {
   static const HeadTable table = [] {
-    HeadTable all{{"conv_reg", conv_reg}, {"linear", linear}, {"classifier", build_classifier}, {"exits", build_exits}};
+    HeadTable all{{"conv_reg", conv_reg},
+                  {"linear", linear},
+                  {"classifier", build_classifier},
+                  {"exits", build_exits},
+                  {"discriminator", build_discriminator},
+                  {"prototypes", build_prototypes},
+                  {"fixed_norm", build_fixed_norm}};
     all.insert(feature_heads().begin(), feature_heads().end());
     return all;
   }();

@@ -198,13 +198,12 @@ class RoleBuilder {
         head.inputs.push_back(tap_named(tap.name));
         sizes.from.push_back(shape_at(role, head.inputs.back()));
       }
-      if (const auto with = args.optional_call("with")) {
-        const auto [other, tap] = place_named(*with, h);
-        head.other = other->name;
-        head.told = tap;
-        head.told_shape = shape_at(*other, tap);
-        sizes.from.push_back(head.told_shape);
-      }
+      if (const auto with = args.optional_call("with"))
+        for (const Call& place : places(*with)) {
+          const auto [other, tap] = place_named(place, h);
+          head.told.push_back({other->name, tap, shape_at(*other, tap)});
+          sizes.from.push_back(head.told.back().shape);
+        }
       if (const auto like = args.optional_call("like")) sizes.like = shapes_like(*like, head.inputs, h);
       head.module = build_head(args, call, sizes);
       args.done();
@@ -217,12 +216,19 @@ class RoleBuilder {
     const Call answer = parse_call(node.child("answer"));
     const Head& head = lookup(role.heads, answer, "head");
     const bool own =
-        head.other.empty() && std::find(head.inputs.begin(), head.inputs.end(), TapId{""}) == head.inputs.end();
+        head.told.empty() && std::find(head.inputs.begin(), head.inputs.end(), TapId{""}) == head.inputs.end();
     if (!own) node.child("answer").fail("the answer is made of taps of this role alone");
     role.answer = answer.name;
   }
 
   static TapId tap_named(const std::string& text) { return text == "out" ? TapId{""} : parse_tap(text); }
+
+  /// One place, or several: all(ROLE.TAP ROLE.TAP ..).
+  static std::vector<Call> places(const Call& with) {
+    if (with.name != "all" || with.args.empty()) return {with};
+    CallArgs args(with);
+    return args.rest();
+  }
 
   /// ROLE.TAP.
   std::pair<const Role*, TapId> place_named(const Call& place, Config& at) {
@@ -328,7 +334,7 @@ Shape shape_of(const Role& role, const Read& read, const RoleSettings& settings)
     Tensors in;
     std::size_t next = 0;
     for (const TapId& tap : head->inputs) in.push_back(tap.path.empty() ? out : ctx.tapped[next++]);
-    if (!head->other.empty()) in.push_back(Tensor::empty(one_of(head->told_shape), settings.dtype, kMeta));
+    for (const Head::Told& told : head->told) in.push_back(Tensor::empty(one_of(told.shape), settings.dtype, kMeta));
     Ctx plain;
     value = module->forward(in, plain).at(0);
   }

@@ -20,12 +20,12 @@ struct RoleSettings {
 ///         heads: {NAME: conv_reg(TAP like=ROLE.TAP)}, answer: HEAD, ema: {decay: .999},
 ///         params: frozen | ema(of=ROLE decay=.999) | copy(of=ROLE every=n)}
 ///
-/// A head takes taps of its role, then what `with=ROLE.TAP` names of another, as a constant; `like` gives it the shapes
-/// it must produce. With `answer` the last result of a head is the role's output, in evaluation too. `train` names the
-/// parameters that move, all others stay. `layers` takes block i from block n i of a deeper network.
-/// Two roles of one model begin with different weights unless one copies the other; the role named as its model has
-/// those of the model's own seed. Returns the roles whose answers the job wants in tables (`mode: cached`).
-/// Throws ConfigError at the key that is wrong.
+/// A head takes taps of its role, then what `with=ROLE.TAP` (or `with=all(ROLE.TAP ..)`) names of others, as
+/// constants; `like` gives it the shapes it must produce. With `answer` the last result of a head is the role's output,
+/// in evaluation too. `train` names the parameters that move, all others stay. `layers` takes block i from block n i of
+/// a deeper network. Two roles of one model begin with different weights unless one copies the other; the role named as
+/// its model has those of the model's own seed. Returns the roles whose answers the job wants in tables (`mode:
+/// cached`). Throws ConfigError at the key that is wrong.
 std::vector<std::string> build_roles(Config& job, const RoleSettings& settings, Setup& setup);
 
 /// Shape of what a read of `role` gives, without the batch axis, found on shapes alone; the first tensor of a list.

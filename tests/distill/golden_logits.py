@@ -166,14 +166,15 @@ def leap():
     student = [[[0.5, -1.0], [2.0, 0.0], [0.3, 0.8]], [[0.1, 0.6], [-0.5, 0.4], [0.9, -0.2]]]
     blocks = [[[[0.0, -0.5], [1.0, 0.5], [-0.3, 0.7]], [[0.2, 0.4], [-0.6, 1.1], [0.8, 0.5]]],
               [[[0.4, -0.1], [0.3, 0.9], [1.2, -0.8]], [[-0.7, 0.6], [0.5, 0.1], [-0.2, 0.3]]],
-              [[[1.4, 0.2], [-0.3, 0.6], [0.7, 0.1]], [[0.9, -0.4], [0.8, 0.3], [-1.1, 0.5]]]]
+              [[[1.4, 0.2], [-0.3, 0.6], [0.7, 0.1]], [[0.9, -0.4], [0.8, 0.3], [-1.1, 0.5]]],
+              [[[-0.6, 0.9], [0.2, -1.3], [0.5, 0.4]], [[0.1, 0.7], [-0.4, 0.8], [0.6, -0.9]]]]
     patches = [mean([(a - b) ** 2 for u, v in zip(s[1:], t[1:]) for a, b in zip(u, v)])
                for s, t in zip(student, blocks[0])]
     tokens = sum(student, [])
     terms = {"patches": mean(patches), "class": squares([s[0] for s in student], [t[0] for t in blocks[0]])}
     for k, block in enumerate(blocks):
         terms[f"cka{k + 1}"] = cka(tokens, sum(block, []))
-    show("leap", terms, {"patches": 1, "class": 0.05, "cka1": 0, "cka2": 0, "cka3": 0})
+    show("leap", terms, {"patches": 1, "class": 0.05, "cka1": 0, "cka2": 0, "cka3": 0, "cka4": 0})
 
 
 if __name__ == "__main__":

@@ -7,8 +7,11 @@
 #include <cmath>
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/shape.h"
 #include "nn/init.h"
 #include "tensor/error.h"
+#include "tensor/write.h"
 #include "tests/distill/tiny_job.h"
 #include "tests/op_case.h"
 
@@ -95,4 +98,49 @@ TEST_CASE("methods: a number that the method leaves to the job must be given") {
   Config job = trial.config;
   CHECK(job.get<double>("method.numbers.hard") == .125);
   CHECK(job.get<double>("method.numbers.soft") == .7);
+}
+
+TEST_CASE("heads: a discriminator sees the mean of the others' logits; reversed, only the student's gradient turns") {
+  const HeadSizes sizes{{{64}, {64}, {64}}, {}, 64};
+  const Tensor z = image({3, 64}, 1), a = image({3, 64}, 2), b = image({3, 64}, 3);
+  const auto run = [&](const std::string& call) {
+    const auto head = built(call, sizes);
+    Tape tape;
+    Leaves leaves(tape);
+    Ctx ctx;
+    ctx.leaves = &leaves;
+    const Tensor own = tape.watch(z);
+    const Tensors out = head->forward({own, a, b}, ctx);
+    const Tensor weight = leaves.of(*parameters_of(*head)[0].parameter, false);
+    const Tensors watched{own, weight};
+    const Tensors g = tape.gradients(sum(out[0] * out[0]) + sum(out[1]), watched);
+    return std::vector{out[0].values(), out[1].values(), g[0].values(), g[1].values()};
+  };
+  const auto helps = run("discriminator(out with=all(a.out b.out))");
+  const auto fights = run("discriminator(out with=all(a.out b.out) reverse=true)");
+  CHECK(helps[0] == fights[0]);
+  CHECK(helps[1] == fights[1]);
+  CHECK(helps[3] == fights[3]);
+  double norm = 0;
+  for (std::size_t i = 0; i < helps[2].size(); ++i) {
+    CHECK(helps[2][i] == -fights[2][i]);
+    norm += std::abs(helps[2][i]);
+  }
+  CHECK(norm > 0);
+  const auto head = built("discriminator(out with=a.out)", {{{64}, {64}}, {}, 64});
+  Ctx ctx;
+  CHECK(head->forward({z, (a + b) * .5}, ctx)[1].values() == helps[1]);
+}
+
+TEST_CASE("heads: features made of the prototypes themselves are found again") {
+  const auto head = built("prototypes(a with=b.c count=3)", {{{5, 1, 3}, {4, 1, 3}}, {}, 2});
+  Parameter& bank = *parameters_of(*head)[0].parameter;
+  const Tensor far = bank.value * 40.0;  // a low temperature
+  assign_(bank.value, far, "test");
+  Ctx ctx;
+  const Tensor features = reshape(transpose(far, 0, 1), {1, 4, 1, 3});
+  const Tensors out = head->forward({image({1, 5, 1, 3}, 1), features}, ctx);
+  CHECK(relative_error(out[0], features) < 1e-6);
+  CHECK(out[1].shape() == Shape{1, 4, 1, 3});
+  CHECK(out[2].shape() == Shape{1, 2});
 }

@@ -44,7 +44,7 @@ const Table<Relation>& relations();
 /// Of the whole batch: similarity, distances, angles, cosine_share, rbf_series(order=2 gamma=.4), centred_gram,
 /// covariance, pair_scores.
 const Table<Relation>& batch_relations();
-/// take(start step=1): some tensors of a list; total: their sum.
+/// take(start step=1): some tensors of a list; total: their sum; patches: tokens but the first.
 const Table<Relation>& logit_relations();
 /// first (the only read), all, repeat, pick(k), mean_prob (of several teachers' softmax(z / T_target)), mean_logits,
 /// aggregate_views, committee(power e...), past(alpha).

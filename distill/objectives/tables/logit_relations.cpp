@@ -1,5 +1,6 @@
 // distill/objectives/tables/logit_relations.cpp -- what is compared of a list of tensors.
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 #include "distill/objectives/tables/entries.h"
 
 namespace retort {
@@ -16,6 +17,9 @@ Relation make_take(TableArgs& args) {
   }};
 }
 
+/// All tokens but the first, which is the class's: [n, t, d] -> [n, t - 1, d].
+Tensor patches(const Tensor& tokens) { return slice(tokens, 1, 1); }
+
 /// The sum of a list: what a network and its adapter answer together.
 Tensors total(const Tensors& list) {
   Tensor all = list.at(0);
@@ -25,7 +29,9 @@ Tensors total(const Tensors& list) {
 }  // namespace
 
 const Table<Relation>& logit_relations() {
-  static const Table<Relation> entries{{"take", make_take}, {"total", [](TableArgs&) -> Relation { return {total}; }}};
+  static const Table<Relation> entries{{"take", make_take},
+                                       {"total", [](TableArgs&) -> Relation { return {total}; }},
+                                       {"patches", [](TableArgs&) { return each(patches); }}};
   return entries;
 }
 
