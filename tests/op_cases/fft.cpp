@@ -237,8 +237,8 @@ OP_CASE(stft) {
                   [=](In in) { return Tensors{stft(in[0], in[1], {.hop = hop, .centre = centre})}; },
                   [=](In in) { return naive_stft(in, hop, centre); }};
   };
-  c.samples = {sample({9}, 4, 2, true), sample({2, 9}, 5, 3, true), sample({2, 3, 12}, 4, 1, false),
-               sample({2, 8}, 8, 3, false), sample({2, 6}, 1, 2, true),   sample({3, 700}, 64, 16, true)};
+  c.samples = {sample({9}, 4, 2, true),     sample({2, 9}, 5, 3, true), sample({2, 3, 12}, 4, 1, false),
+               sample({2, 8}, 8, 3, false), sample({2, 6}, 1, 2, true), sample({3, 700}, 64, 16, true)};
   c.errors = {{"stft: the signal is too short", [] { stft(randn({2}), hann(4)); }},
               {"stft: the window must be a list",
                [] {
