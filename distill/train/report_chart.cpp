@@ -247,7 +247,10 @@ std::string chart_html(const ReportCurve& curve, const std::map<std::string, Met
     if (curve.smoothing > 0) {
       paths += fmt::format("<path class=\"line raw {}\" d=\"{}\"/>", colour, path_data(lines[i], lines[i].raw, x, y));
     }
-    paths += fmt::format("<path class=\"line {}\" d=\"{}\"/>", colour, path_data(lines[i], lines[i].smoothed, x, y));
+    const auto& values = lines[i].smoothed;
+    const auto points = std::count_if(values.begin(), values.end(), [&](double v) { return drawable(v, y.log); });
+    paths += fmt::format("<path class=\"line {}{}\" d=\"{}\"/>", points == 1 ? "dot " : "", colour,
+                         path_data(lines[i], values, x, y));
     legend += fmt::format("<li><i class=\"{}\"></i>{} <b>{:.4g}</b></li>", colour, escape_html(lines[i].name),
                           last_finite(lines[i].smoothed));
   }

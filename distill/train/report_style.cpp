@@ -44,7 +44,7 @@ figcaption { display: flex; justify-content: space-between; align-items: baselin
 .axis.x span { position: absolute; top: 4px; transform: translateX(-50%); white-space: nowrap; }
 .grid { stroke: var(--rule); stroke-width: 1; vector-effect: non-scaling-stroke; fill: none; }
 .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; vector-effect: non-scaling-stroke; }
-.line.raw { stroke-width: 1; opacity: .28; }
+.line.raw { stroke-width: 1; opacity: .28; } .line.dot { stroke-width: 7; }
 .c0 { stroke: var(--c0); background: var(--c0); } .c1 { stroke: var(--c1); background: var(--c1); }
 .c2 { stroke: var(--c2); background: var(--c2); } .c3 { stroke: var(--c3); background: var(--c3); }
 .c4 { stroke: var(--c4); background: var(--c4); } .c5 { stroke: var(--c5); background: var(--c5); }
