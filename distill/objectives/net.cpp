@@ -8,7 +8,7 @@ namespace retort {
 Ctx context_of(const Role& role, const Pass& pass, Grad grad, const Tensor& samples) {
   const bool train = grad == Grad::Train;
   Ctx ctx;
-  ctx.training = pass.training && train;
+  ctx.training = pass.training && (train || role.batch_statistics);
   ctx.leaves = train ? pass.leaves : nullptr;
   ctx.stats = train ? pass.stats : nullptr;
   ctx.compute = role.compute;

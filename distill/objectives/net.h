@@ -76,6 +76,7 @@ struct Role {
   std::unique_ptr<Net> net;
   std::optional<Diffusion> diffusion;
   DType compute = DType::f32;
+  bool batch_statistics = false;  ///< batch norm looks at the batch also where the role is not trained
 };
 using Roles = std::map<std::string, Role>;
 

@@ -1,6 +1,8 @@
 // distill/objectives/term.h -- a term turns signals into a sum over units; it never knows its weight, its denominator,
 // micro-batches, phases, or who is trained.
 #pragma once
+#include <set>
+
 #include "distill/diffusion/times.h"
 #include "distill/objectives/net.h"
 #include "distill/train/numbers.h"
@@ -68,8 +70,9 @@ struct Read {
 using Signals = std::vector<Tensors>;
 
 /// How far a term couples samples. `sample` terms are invariant to any split of the batch; `batch` terms see the whole
-/// global batch at once (the trainer gathers their signals in a first pass when the batch is split).
-enum class Scope : std::uint8_t { sample, batch };
+/// global batch at once (the trainer gathers their signals in a first pass when the batch is split); `whole` terms get
+/// the global batch itself, once a step, and ask roles on their own, under the update's tape.
+enum class Scope : std::uint8_t { sample, batch, whole };
 
 struct Part {
   Tensor total;  ///< sum over units, 0-d, differentiable
@@ -83,6 +86,9 @@ struct TermInput {
   Clock clock;
   const TensorMap& states;                  ///< the term's states and times
   const NoiseSchedule* schedule = nullptr;  ///< of its noisy states
+  const Roles* roles = nullptr;             ///< for terms that ask on their own
+  Pass* pass = nullptr;
+  const std::set<std::string>* trained = nullptr;  ///< roles that move in this update
 };
 
 /// Stateless; made from a preset.
@@ -92,6 +98,8 @@ struct Term {
   virtual Scope scope() const = 0;
   virtual const std::vector<Read>& reads() const = 0;
   virtual const StatePlan& plan() const = 0;
+  /// Roles that it asks on its own, beside its reads.
+  virtual std::vector<std::string> asks() const { return {}; }
   virtual bool uses_labels() const = 0;  ///< it is the task, for split momentum
   /// Units in this micro-batch, known from its metadata before any net ran.
   virtual double units(const Batch& batch) const = 0;

@@ -140,7 +140,7 @@ const TensorMap& Answers::states(const Term* term) {
 }
 
 TermInput Answers::input(const Term& term, const Signals& signals) {
-  return {batch_, signals, clock_, states(&term), schedule_of(term, roles_)};
+  return {batch_, signals, clock_, states(&term), schedule_of(term, roles_), &roles_, &pass_, &trained_};
 }
 
 const Reply& Answers::reply(const Read& r, const Term* term, const std::string& cond) {

@@ -1,6 +1,7 @@
 #include "distill/train/model_builders.h"
 #include "nn/models/convnet.h"
 #include "nn/models/mobilenet.h"
+#include "nn/models/plain_convnet.h"
 #include "nn/models/resnet.h"
 #include "nn/models/shufflenet.h"
 #include "nn/models/vgg.h"
@@ -32,6 +33,16 @@ std::unique_ptr<Model> build_convnet(CallArgs& args, const ModelSizes& sizes) {
   c.act = activation_from_name(args.word("act", std::string(name_of(c.act))));
   c.dropout = args.number("dropout", 0.0, kProbability);
   return std::make_unique<ConvNet>(c);
+}
+
+std::unique_ptr<Model> build_plain_convnet(CallArgs& args, const ModelSizes& sizes) {
+  auto c = sized<PlainConvNetConfig>(args, sizes);
+  c.height = args.integer("height", sizes.height, kSize);
+  c.width_of_image = args.integer("image_width", sizes.width, kSize);
+  c.width = args.integer("width", c.width, kSize);
+  c.depth = static_cast<int>(args.integer("depth", c.depth, {.min = 1, .max = 20}));
+  c.norm = norm_from_name(args.word("norm", std::string(name_of(c.norm))));
+  return std::make_unique<PlainConvNet>(c);
 }
 
 std::unique_ptr<Model> build_resnet_cifar(CallArgs& args, const ModelSizes& sizes) {

@@ -3,8 +3,10 @@
 #include <cstdlib>
 
 #include "distill/objectives/match.h"
+#include "distill/train/pixel_sets.h"
 #include "distill/train/roles.h"
 #include "distill/train/state.h"
+#include "distill/train/synthetic_source.h"
 #include "distill/train/terms.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
@@ -48,8 +50,10 @@ class Builder {
     read_data();
     read_models();
     read_sources();
+    fill_pixel_sets(config_.child("method"), setup(), dtype_);
     read_stores();
     read_numbers();
+    read_drawn_params(config_.child("method"), numbers_, setup());
     read_terms();
     read_phases();
     read_eval();
@@ -125,8 +129,12 @@ class Builder {
     micro_ = config_.get_int("run.micro_batch", 0, {.min = 0});
     Config& sources = config_.child("method").child("sources");
     for (Config& s : sources.items()) {
-      const std::string kind = s.get_choice("kind", {"data", "rollout"});
+      const std::string kind = s.get_choice("kind", {"data", "rollout", "synthetic"});
       const std::string name = config_.child("sources").has(s.key()) ? s.key() : "default";
+      if (kind == "synthetic") {
+        read_synthetic(s, name);
+        continue;
+      }
       Config& c = config_.child("sources").child(name);
       setup().sources[s.key()] = kind == "rollout"               ? read_rollout(s, c)
                                  : c.has("from") || c.has("law") ? law_source(c, setup().roles, dtype_, device_)
@@ -140,6 +148,15 @@ class Builder {
     }
   }
 
+  /// Rows of a synthetic set: all slots, or sources.NAME.batch of the job.
+  void read_synthetic(Config& s, const std::string& name) {
+    const Role& role = role_named(s.child("role"));
+    const std::int64_t batch = name == s.key() ? config_.get_int("sources." + name + ".batch", 0, {.min = 0}) : 0;
+    auto source = synthetic_source(s.key(), role, batch);
+    source->micro_batch = source->batch;
+    setup().sources[s.key()] = std::move(source);
+  }
+
   std::unique_ptr<Source> read_loader(Config& s, Config& c) {
     LoaderOptions o;
     o.name = s.key();
@@ -151,6 +168,10 @@ class Builder {
     o.labelled = c.get("labelled", true);
     if (c.has("augment")) o.augment = parse_augment(c.child("augment"));
     const auto& set = set_named(c.child("set"));
+    if (s.has("classes")) {
+      s.get_choice("classes", {"even"});
+      return even_source(set, o, device_);
+    }
     return data_source(set, std::make_shared<Loader>(set, o), device_);
   }
 
@@ -195,6 +216,10 @@ class Builder {
     Config& method = config_.child("method");
     if (!method.has("stores")) return;
     for (Config& c : method.child("stores").items()) {
+      if (c.get_choice("kind", {"index", "class_mean", "trajectory"}) == "trajectory") {
+        setup().trajectories[c.key()];
+        continue;
+      }
       const std::string source = c.get<std::string>("source");
       const Source& s = *lookup(setup().sources, Call{source, {}, c.child("source").where()}, "source");
       if (!s.set()) c.child("source").fail("a store is indexed by the images of a data set");
@@ -244,6 +269,7 @@ class Builder {
       lookup(setup().sources, Call{source, {}, from.where()}, "source");
       auto term = make_term(t.key(), t, numbers_, noise_schedule());
       for (const Read& r : term->reads()) check_read(r, *term, source, t);
+      for (const std::string& asked : term->asks()) lookup(setup().roles, Call{asked, {}, t.where()}, "role");
       setup().terms[t.key()] = std::move(term);
       setup().term_source[t.key()] = source;
     }
@@ -293,7 +319,9 @@ class Builder {
     context.steps_per_epoch = [this](const std::string& s) { return setup().sources.at(s)->steps_per_epoch(); };
     context.job_optim = &config_.child("optim");
     context.job_steps = &config_.child("run");
+    for (const auto& [name, runs] : setup().trajectories) context.trajectories.insert(name);
     setup().phases = parse_phases(method.child("phases"), context);
+    allocate_trajectories(setup(), dtype_);
     const auto trained = trained_roles(setup());
     for (const std::string& name : changing_roles(setup()))
       if (std::find(cached_.begin(), cached_.end(), name) != cached_.end())
@@ -309,6 +337,12 @@ class Builder {
     Config& c = config_.child("eval");
     e.data = {set_named(c.child("set")), c.get_int("batch", 500, {.min = 1}), dtype_};
     e.every = c.get_int("every", 0, {.min = 0});
+    if (c.has("protocol")) {
+      const auto named = [this](Config& node) { return set_named(node); };
+      job_.protocol = parse_protocol(c.child("protocol"), config_.child("models"), named);
+      job_.sizes = sizes();
+      if (!c.has("roles")) return;  // the set is all that is judged
+    }
     for (Config& r : c.child("roles").items()) {
       lookup(setup().roles, Call{r.key(), {}, r.where()}, "role");
       e.roles.emplace_back(r.key(), r.as<std::string>());

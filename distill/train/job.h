@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "distill/train/evaluate.h"
+#include "distill/train/protocol.h"
 #include "distill/train/trainer.h"
 
 namespace retort {
@@ -38,6 +39,8 @@ struct Job {
   std::vector<std::uint64_t> seeds;
   Setup setup;
   EvalSpec eval;
+  std::optional<Protocol> protocol;  ///< how a synthetic set is judged at the end
+  ModelSizes sizes;                  ///< of the job's data
   RunSpec run;
   std::vector<TableSpec> tables;
   std::vector<ClassMean> class_means;

@@ -3,11 +3,14 @@
 #include <cmath>
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/shape.h"
 #include "autograd/tape.h"
 #include "distill/diffusion/guidance.h"
 #include "distill/train/controller.h"
 #include "distill/train/job.h"
+#include "distill/train/models.h"
 #include "distill/train/terms.h"
+#include "tensor/write.h"
 
 namespace retort {
 
@@ -44,6 +47,8 @@ struct Given {
   Tensor labels;
   Clock clock;
   std::optional<NoiseSchedule> schedule;
+  std::vector<std::pair<std::string, Call>> nets;  ///< role and architecture
+  std::vector<std::string> gradients;              ///< parameters
 
   Tensors signal(const Read& r, const std::string& where) const {
     Tensors list;
@@ -84,6 +89,10 @@ Given parse_given(Config& check) {
       g.signals[s.key()] = tensor_of(s);
     }
   }
+  if (check.has("nets"))
+    for (Config& net : check.child("nets").items()) g.nets.emplace_back(net.key(), parse_call(net));
+  if (check.has("gradient"))
+    for (Config& parameter : check.child("gradient").items()) g.gradients.push_back(parameter.key());
   if (check.has("schedule")) g.schedule = make_schedule(parse_call(check.child("schedule")));
   g.clock.step = check.get_int("at.step", 0, {.min = 0});
   g.clock.steps = check.get_int("at.steps", 1, {.min = 1});
@@ -95,8 +104,43 @@ Given parse_given(Config& check) {
 struct Values {
   std::map<std::string, double> terms;  ///< per unit
   double total = 0;
-  double pull = 0;  ///< gradient of the total in x, times 1, 2, 3, .. over its elements
+  double pull = 0;                          ///< gradient of the total in x, times 1, 2, 3, .. over its elements
+  std::map<std::string, double> gradients;  ///< the same in parameters
 };
+
+double weighed(const Tensor& gradient) {
+  double total = 0;
+  const std::vector<double> g = gradient.values();
+  for (std::size_t i = 0; i < g.size(); ++i) total += static_cast<double>(i + 1) * g[i];
+  return total;
+}
+
+/// The roles of a check with the parameters it gives, in f64.
+Roles roles_of(const Given& given, std::map<std::string, Parameter*>& parameters) {
+  Roles roles;
+  for (const auto& [name, arch] : given.nets) {
+    Role& role = roles[name];
+    role.name = name;
+    role.compute = DType::f64;
+    role.model = build_model(arch, {});
+    convert(*role.model, DType::f64);
+    for (const NamedParameter& p : parameters_of(*role.model)) {
+      const std::string full = name + "." + p.name;
+      const Tensor& value = lookup(given.signals, Call{full, {}, "checks"}, "signal");
+      assign_(p.parameter->value, reshape(value, p.parameter->value.shape()), "checks");
+      parameters[full] = p.parameter;
+    }
+    role.net = model_net(role);
+  }
+  return roles;
+}
+
+/// Roles that an update trains: R of `train: [R, R.x]`.
+std::set<std::string> trained_by(Config& update) {
+  std::set<std::string> roles;
+  for (const auto& name : update.get<std::vector<std::string>>("train")) roles.insert(name.substr(0, name.find('.')));
+  return roles;
+}
 
 /// The phase that a check names, or the first.
 Config& phase_of(Config& method, const std::string& name) {
@@ -131,7 +175,12 @@ Values evaluate_update(Config method, const Given& given, const std::string& pha
   const NumberMap numbers = numbers_of(method);
   const auto updates = phase_of(method, phase).child("update").items();
   Values values;
+  std::map<std::string, Parameter*> parameters;
+  const Roles roles = roles_of(given, parameters);
+  const std::set<std::string> trained = trained_by(updates.at(update).get());
   Tape tape;
+  Leaves leaves(tape);
+  Pass pass{static_cast<std::uint32_t>(given.clock.step), Rng(0), true, &leaves, nullptr};
   Batch batch;
   const auto x = given.signals.find("x");
   if (x != given.signals.end()) batch.x = tape.watch(x->second);
@@ -142,26 +191,35 @@ Values evaluate_update(Config method, const Given& given, const std::string& pha
     const auto term = make_term(weight.key(), node, numbers, given.schedule ? &*given.schedule : nullptr);
     Signals signals;
     for (const Read& r : term->reads()) signals.push_back(given.signal(r, node.where()));
-    if (!batch.x.defined()) batch.x = signals.at(0).at(0);
+    if (!batch.x.defined() && !signals.empty()) batch.x = signals.at(0).at(0);
     TensorMap states = states_of(given);
     states["x"] = batch.x;
-    const TermInput in{batch, signals, given.clock, states, given.schedule ? &*given.schedule : nullptr};
+    const TermInput in{batch,  signals, given.clock, states, given.schedule ? &*given.schedule : nullptr,
+                       &roles, &pass,   &trained};
     const Tensor value = term->eval(in).total * (1.0 / term->units(batch));
     values.terms[weight.key()] = value.item();
     const Tensor share = value * Weight::parse(weight, numbers).at(given.clock);
     total = total.defined() ? total + share : share;
   }
   values.total = total.item();
-  if (x == given.signals.end()) return values;
-  const std::vector<double> g = tape.gradients(total, std::span(&batch.x, 1))[0].values();
-  for (std::size_t i = 0; i < g.size(); ++i) values.pull += static_cast<double>(i + 1) * g[i];
+  std::vector<Tensor> wanted;
+  if (x != given.signals.end()) wanted.push_back(batch.x);
+  for (const std::string& name : given.gradients)
+    wanted.push_back(leaves.of(*lookup(parameters, Call{name, {}, "checks"}, "parameter"), false));
+  if (wanted.empty()) return values;
+  const Tensors g = tape.gradients(total, wanted);
+  if (x != given.signals.end()) values.pull = weighed(g[0]);
+  for (std::size_t i = 0; i < given.gradients.size(); ++i)
+    values.gradients[given.gradients[i]] = weighed(g[g.size() - given.gradients.size() + i]);
   return values;
 }
 
 bool agree(double a, double b) { return std::abs(a - b) <= kAgree * std::max(1.0, std::abs(b)); }
 bool differ(double a, double b) { return !(std::abs(a - b) <= kDiffer * std::max(1.0, std::abs(b))); }
 
-void run_check(const Config& method, Config& check, std::vector<CheckResult>& results) {
+void run_check(Config method, Config& check, std::vector<CheckResult>& results) {
+  if (check.has("with"))
+    for (const auto& assignment : check.get<std::vector<std::string>>("with")) method.apply_override(assignment);
   const Given given = parse_given(check);
   const std::string phase = check.get("phase", "");
   const auto update = static_cast<std::size_t>(check.get_int("update", 0, {.min = 0}));
@@ -178,13 +236,16 @@ void run_check(const Config& method, Config& check, std::vector<CheckResult>& re
   const bool pulls = check.has("pull");
   const double pull = pulls ? check.get_real("pull") : 0.0;
   if (pulls) compare("pull", pull, values.pull);
+  for (const auto& [name, got] : values.gradients)
+    compare("gradient " + name, check.child("gradient").get_real(name), got);
   const auto mutants = check.get<std::vector<std::string>>("mutants");
   if (mutants.empty()) check.fail("a check needs at least one mutant that must miss the total");
   for (const std::string& assignment : mutants) {
     Config mutated = method;
     mutated.apply_override(assignment);
     const Values got = evaluate_update(mutated, given, phase, update);
-    const bool misses = differ(got.total, total) || (pulls && differ(got.pull, pull));
+    bool misses = differ(got.total, total) || (pulls && differ(got.pull, pull));
+    for (const auto& [name, value] : got.gradients) misses = misses || differ(value, values.gradients.at(name));
     results.push_back({"must miss: " + assignment, total, got.total, misses});
   }
 }

@@ -6,6 +6,7 @@
 namespace retort {
 
 std::unique_ptr<Model> build_convnet(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_plain_convnet(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_resnet_cifar(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_resnet(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_wrn(CallArgs& args, const ModelSizes& sizes);

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "distill/data/pixel_set.h"
 #include "distill/diffusion/image_net.h"
 #include "distill/diffusion/oracle_net.h"
 #include "distill/train/model_builders.h"
@@ -32,6 +33,13 @@ std::unique_ptr<Model> build_image_of(CallArgs& args, const ModelSizes& sizes) {
   return build_image(args, {sizes.channels, sizes.height, sizes.width});
 }
 
+std::unique_ptr<Model> build_pixel_set(CallArgs& args, const ModelSizes& sizes) {
+  PixelSetConfig c;
+  c.classes = sizes.classes;
+  c.image = {sizes.channels, sizes.height, sizes.width};
+  return build_pixels(args, c);
+}
+
 /// The entry of a named size of ViT, or of DeiT, which has the distillation token.
 template <VitConfig (*Size)(), bool Distilled>
 std::unique_ptr<Model> build_vit_of(CallArgs& args, const ModelSizes& sizes) {
@@ -54,6 +62,8 @@ const std::map<std::string, Builder, std::less<>>& builders() {
       {"mlp", build_mlp},
       {"mobilenet_v2", build_mobilenet_v2},
       {"mobilenet_v2_cifar", build_mobilenet_v2_cifar},
+      {"pixels", build_pixel_set},
+      {"plain_convnet", build_plain_convnet},
       {"resnet", build_resnet},
       {"resnet_cifar", build_resnet_cifar},
       {"shufflenet_v1", build_shufflenet_v1},

@@ -29,6 +29,15 @@ AdamOptions parse_adam(Config& c) {
   return o;
 }
 
+/// lr: a literal, or a constant number of the method.
+double learning_rate(Config& c, bool optional, const NumberMap& numbers) {
+  if (optional && !c.has("lr")) return c.get_real("lr", 1e-2);
+  const Call lr = with_numbers(Call{"lr", {{"", parse_call(c.child("lr"))}}, c.where()}, numbers).args[0].value;
+  if (!lr.number()) return c.get_real("lr", {.min = 0});
+  if (*lr.number() < 0) c.child("lr").fail("expected a number of at least 0");
+  return *lr.number();
+}
+
 /// `cosine(warmup=.1 floor=0)`, `step(.5 .75 gamma=.1)`, ...: see nn/optim/schedule.h.
 Schedule parse_schedule(Config& node, double lr) {
   CallArgs args(parse_call(node));
@@ -147,7 +156,7 @@ std::int64_t parse_steps(Config& phase, PlanContext& context, const std::string&
   }
   const std::string text = from->get<std::string>("steps");
   const Call call = parse_call(text.substr(0, text.find(' ')), from->child("steps").where());
-  const auto count = call.number();
+  const auto count = with_numbers(Call{"steps", {{"", call}}, call.where}, context.numbers).args[0].value.number();
   const bool epochs = text.ends_with(" epochs");
   if (!count || *count < 0 || (!epochs && text.find(' ') != std::string::npos))
     from->child("steps").fail("expected a number of steps, or \"N epochs\"");
@@ -202,47 +211,103 @@ Between parse_between(Config& c, const PlanContext& context) {
 }
 
 /// The values that `for` goes through; one, 0, without it.
-std::vector<double> parse_loop(Config& phase) {
+std::vector<double> parse_loop(Config& phase, const PlanContext& context) {
   if (!phase.has("for")) return {0};
   const auto items = phase.child("for").items();
   if (items.size() != 1) phase.child("for").fail("expected one name with its values: {k: [8, 4, 2, 1]} or {k: 3}");
   Config& values = items[0];
   if (values.is_list()) return values.as<std::vector<double>>();
   std::vector<double> counted;
-  for (std::int64_t i = 1; i <= phase.child("for").get_int(values.key(), {.min = 1, .max = 100000}); ++i)
-    counted.push_back(static_cast<double>(i));
+  const Call given = with_numbers(Call{"for", {{"", parse_call(values)}}, values.where()}, context.numbers);
+  const double passes = given.args[0].value.number().value_or(0);
+  if (passes < 1 || passes > 100000 || passes != std::floor(passes)) values.fail("expected a number of passes");
+  for (double i = 1; i <= passes; ++i) counted.push_back(i);
   return counted;
+}
+
+/// The optimiser at `node`, or the job's own for ROLE or ROLE.PREFIX.
+OptimSpec parse_optim_of(Config& node, const MoveSpec::Group& group, const UpdateSpec& u, const PlanContext& context) {
+  if (!node.is_scalar()) return parse_optim(node, u.aggregate.delta, context.numbers);
+  if (node.as<std::string>() != "job") node.fail("expected an optimiser, or `job`");
+  const std::string full = group.prefix.empty() ? group.role : group.role + "." + group.prefix;
+  for (const std::string& name : {full, std::string("default")})
+    if (context.job_optim->has(name))
+      return parse_optim(context.job_optim->child(name), u.aggregate.delta, context.numbers);
+  node.fail(fmt::format("the method leaves it to the job; set optim.{} (or optim.default)", full));
+}
+
+/// train: [ROLE, ..] with one optimiser, or [ROLE.PREFIX, ..] with one for each: optim: {ROLE.PREFIX: {..}, ..}.
+void parse_moves(UpdateSpec& u, Config& c, const PlanContext& context) {
+  bool split = false;
+  std::vector<MoveSpec::Group> groups;
+  for (Config& entry : c.child("train").items()) {
+    const std::string name = entry.as<std::string>();
+    const auto dot = name.find('.');
+    groups.push_back({name.substr(0, dot), dot == std::string::npos ? "" : name.substr(dot + 1)});
+    require_known(context.roles, groups.back().role, entry, "role");
+    if (std::find(u.train.begin(), u.train.end(), groups.back().role) == u.train.end())
+      u.train.push_back(groups.back().role);
+    split = split || dot != std::string::npos;
+  }
+  if (groups.empty()) c.fail("an update needs roles in `train`");
+  if (c.has("aggregate")) u.aggregate = parse_aggregate(c.child("aggregate"));
+  Config& optim = c.child("optim");
+  if (!split) {
+    u.moves.push_back({groups, parse_optim_of(optim, groups[0], u, context)});
+    return;
+  }
+  if (u.aggregate.delta) c.child("aggregate").fail("split_momentum is one optimiser for all parameters");
+  if (optim.is_scalar()) {
+    for (const MoveSpec::Group& group : groups) u.moves.push_back({{group}, parse_optim_of(optim, group, u, context)});
+    return;
+  }
+  std::map<std::string, Config*, std::less<>> given;
+  for (Config& node : optim.items()) given[node.key()] = &node;
+  for (const MoveSpec::Group& group : groups) {
+    const std::string name = MoveSpec{{group}, {}}.str();
+    Config& node = *lookup(given, Call{name, {}, optim.where()}, "optimiser of the update");
+    u.moves.push_back({{group}, parse_optim_of(node, group, u, context)});
+  }
 }
 
 UpdateSpec parse_update(Config& c, PlanContext& context) {
   UpdateSpec u;
-  u.train = c.get<std::vector<std::string>>("train");
-  for (const std::string& role : u.train) require_known(context.roles, role, c.child("train"), "role");
+  parse_moves(u, c, context);
   for (Config& term : c.child("terms").items()) {
     require_known(context.terms, term.key(), term, "term");
     u.terms.emplace_back(term.key(), Weight::parse(term, context.numbers));
   }
-  if (u.train.empty() || u.terms.empty()) c.fail("an update needs roles in `train` and at least one term");
+  if (u.terms.empty()) c.fail("an update needs at least one term");
   u.every = c.get_int("every", 1, {.min = 1});
   u.clip = c.get_real("clip", 0.0, {.min = 0});
   if (c.has("put")) parse_puts(u, c.child("put"), context);
-  if (c.has("aggregate")) u.aggregate = parse_aggregate(c.child("aggregate"));
   group_terms(u, c, context);
-  Config& optim = c.child("optim");
-  if (optim.is_scalar()) {
-    if (optim.as<std::string>() != "job") optim.fail("expected an optimiser, or `job`");
-    const std::string name = context.job_optim->has(u.train[0]) ? u.train[0] : "default";
-    if (!context.job_optim->has(name))
-      optim.fail(fmt::format("the method leaves it to the job; set optim.{} (or optim.default)", u.train[0]));
-    u.optim = parse_optim(context.job_optim->child(name), u.aggregate.delta);
-  } else {
-    u.optim = parse_optim(optim, u.aggregate.delta);
-  }
   return u;
+}
+
+void parse_records(PhaseSpec& p, Config& c, const PlanContext& context, const std::string& source) {
+  for (Config& r : c.child("record").items()) {
+    require_known(context.trajectories, r.key(), r, "store of weights");
+    RecordSpec record;
+    record.store = r.key();
+    record.role = r.get<std::string>("role");
+    require_known(context.roles, record.role, r, "role");
+    const bool epochs = r.get<std::string>("every") == "epoch";
+    record.every = epochs ? context.steps_per_epoch(source) : r.get_int("every", {.min = 1});
+    record.run = p.loop > 0 ? static_cast<std::int64_t>(p.loop) - 1 : 0;
+    p.records.push_back(std::move(record));
+  }
 }
 }  // namespace
 
-OptimSpec parse_optim(Config& node, std::optional<double> delta) {
+std::string MoveSpec::str() const {
+  std::string text;
+  for (const Group& g : groups)
+    text += (text.empty() ? "" : "+") + (g.prefix.empty() ? g.role : g.role + "." + g.prefix);
+  return text;
+}
+
+OptimSpec parse_optim(Config& node, std::optional<double> delta, const NumberMap& numbers) {
   OptimSpec spec;
   std::vector<std::string> names;
   for (const auto& [kind, parse] : optimizers()) {
@@ -251,10 +316,21 @@ OptimSpec parse_optim(Config& node, std::optional<double> delta) {
     if (spec.make) node.fail("expected exactly one optimiser");
     Config& c = node.child(kind);
     if (delta && kind != "sgd") c.fail("split_momentum is a kind of sgd");
-    spec.schedule.base = kind == "adafactor" ? c.get_real("lr", 1e-2, {.min = 0}) : c.get_real("lr", {.min = 0});
+    spec.schedule.base = learning_rate(c, kind == "adafactor", numbers);
     spec.make = delta ? parse_split(c, *delta) : parse(c);
   }
   if (!spec.make) node.fail(fmt::format("expected one optimiser of {}", fmt::join(names, ", ")));
+  if (node.has("bounds")) {
+    Config& bounds = node.child("bounds");
+    if (bounds.is_scalar()) {
+      node.get_choice("bounds", {"pixels"});
+      spec.clip_pixels = true;
+    } else {
+      const auto ends = node.get<std::vector<double>>("bounds");
+      if (ends.size() != 2 || ends[0] > ends[1]) bounds.fail("expected [low, high], or pixels");
+      spec.bounds = {ends[0], ends[1]};
+    }
+  }
   if (node.has("schedule")) spec.schedule = parse_schedule(node.child("schedule"), spec.schedule.base);
   return spec;
 }
@@ -271,14 +347,16 @@ std::vector<PhaseSpec> parse_phases(Config& phases, PlanContext& context) {
   std::vector<PhaseSpec> plan;
   for (Config& c : phases.items()) {
     const std::string name = c.get<std::string>("name");
-    const std::vector<double> loop = parse_loop(c);
+    const std::vector<double> loop = parse_loop(c, context);
     for (std::size_t pass = 0; pass < loop.size(); ++pass) {
       PhaseSpec p;
       p.name = loop.size() == 1 ? name : fmt::format("{} {}/{}", name, pass + 1, loop.size());
       p.loop = loop[pass];
       for (Config& u : c.child("update").items()) p.updates.push_back(parse_update(u, context));
       if (p.updates.empty()) c.fail("a phase needs at least one update");
-      p.steps = parse_steps(c, context, context.term_source.at(p.updates[0].terms[0].first));
+      const std::string& source = context.term_source.at(p.updates[0].terms[0].first);
+      p.steps = parse_steps(c, context, source);
+      if (c.has("record")) parse_records(p, c, context, source);
       if (c.has("between"))
         for (Config& b : c.child("between").items()) p.between.push_back(parse_between(b, context));
       plan.push_back(std::move(p));

@@ -78,7 +78,8 @@ std::string top_html(const ReportCurve& curve, const std::map<std::string, Metri
 }
 
 std::string table_html(const ReportTable& table) {
-  std::string out = "<details class=\"card\"><summary>" + escape_html(table.title) + "</summary>";
+  std::string out = fmt::format("<details class=\"card\"{}><summary>", table.open ? " open" : "") +
+                    escape_html(table.title) + "</summary>";
   if (!table.rows.empty()) {
     out += "<table class=\"table\">";
     for (const auto& [name, value] : table.rows) {
@@ -169,6 +170,10 @@ std::string report_html(const ReportData& data, const std::map<std::string, Metr
     out += fmt::format("<details class=\"card\"><summary>{} more samples</summary>", samples.size() - first_samples);
     out += samples_html(samples.subspan(first_samples)) + "</details>\n";
   }
+  for (const ReportPicture& picture : data.pictures)
+    out += "<figure class=\"card\"><figcaption>" + escape_html(picture.title) +
+           "</figcaption><img style=\"max-width:100%\" alt=\"" + escape_html(picture.title) +
+           "\" src=\"data:image/png;base64," + base64(picture.png) + "\"></figure>\n";
   for (const ReportTable& table : data.tables) out += table_html(table);
   return out + "</main><script>" + std::string(kReportScript) + "</script></body></html>\n";
 }

@@ -42,6 +42,13 @@ struct ReportTable {
   std::string title;
   std::vector<std::pair<std::string, std::string>> rows;
   std::string text;
+  bool open = false;
+};
+
+/// A picture (an encoded PNG) under its title.
+struct ReportPicture {
+  std::string title;
+  std::vector<std::uint8_t> png;
 };
 
 struct ReportData {
@@ -49,6 +56,7 @@ struct ReportData {
   std::vector<ReportNumber> numbers;  ///< the first three are the ones that matter
   std::vector<ReportCurve> curves;    ///< the first one is on the first screen; none: see default_curves()
   std::vector<ReportSample> samples;  ///< the first eight are on the first screen
+  std::vector<ReportPicture> pictures;
   std::vector<ReportTable> tables;
 };
 

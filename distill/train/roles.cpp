@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/ops/arithmetic.h"
+#include "distill/data/pixel_set.h"
 #include "distill/diffusion/oracle_net.h"
 #include "distill/objectives/match.h"
 #include "distill/train/heads.h"
@@ -57,6 +58,7 @@ class RoleBuilder {
     Role& role = setup_.roles[node.key()];
     role.name = node.key();
     const std::string net = node.get<std::string>("net");
+    if (parse_call(node.child("net")).name == "pixels") return read_pixels(role, node);
     Config& model = job_.child("models").child(net);
     const std::string mode = model.get_choice("mode", {"online", "cached"}, "online");
     const std::string compute = model.get_choice("compute", {"f32", "bf16", "f16"}, "f32");
@@ -72,7 +74,16 @@ class RoleBuilder {
       initialize(*role.model, rng_of(role.name, net));
     }
     read_diffusion(role, model);
+    if (node.has("statistics")) role.batch_statistics = node.get_choice("statistics", {"running", "batch"}) == "batch";
     if (mode == "cached") cached_.push_back(role.name);
+    finish(*role.model, role, settings_);
+  }
+
+  /// net: pixels(..): a synthetic set, told the extents of the job's images.
+  void read_pixels(Role& role, Config& node) {
+    role.compute = settings_.dtype;
+    role.model = build_model(parse_call(node.child("net")), settings_.sizes);
+    initialize(*role.model, rng_of(role.name, role.name));
     finish(*role.model, role, settings_);
   }
 
@@ -96,7 +107,7 @@ class RoleBuilder {
   }
 
   void read_init(Config& node) {
-    if (!node.has("init")) return;
+    if (!node.has("init") || dynamic_cast<const PixelSet*>(setup_.roles.at(node.key()).model.get())) return;
     const Call call = parse_call(node.child("init"));
     if (call.name == "random") return;
     CallArgs args(call);
@@ -272,7 +283,7 @@ class RoleBuilder {
     const Role& role = setup_.roles.at(node.key());
     if (node.has("params")) {
       const Call call = parse_call(node.child("params"));
-      if (call.name != "frozen") {
+      if (call.name != "frozen" && !is_drawn(call)) {
         const FollowSpec spec = parse_params(call);
         const Role& of = role_named(spec.of, node);
         if (of.model->arch() != role.model->arch())

@@ -147,6 +147,7 @@ class Run {
     drop_tables(job_);
     for (const auto& [role, words] : job_.eval.roles)
       result.evaluations.emplace_back(words, evaluate(job_.setup.roles.at(role), job_.eval.data, job_.setup.device));
+    judge_set(result);
     std::size_t width = 0;
     for (const auto& [words, e] : result.evaluations) width = std::max(width, words.size());
     for (const auto& [words, e] : result.evaluations)
@@ -157,14 +158,43 @@ class Run {
     say(fmt::format("report: {}", (folder_.path() / "report.html").string()));
   }
 
+  /// Networks trained on the synthetic set from scratch; one evaluation for each row of the table.
+  void judge_set(RunResult& result) {
+    if (!job_.protocol) return;
+    protocol_ = run_protocol(*job_.protocol, job_.setup, job_.eval.data, job_.sizes);
+    for (const ProtocolRow& row : protocol_) {
+      const std::string name = fmt::format("{}, {}", row.images, row.view);
+      result.evaluations.emplace_back(name, Evaluation{job_.eval.data.set->size(), row.mean, 0});
+      folder_.write_metrics(trainer_->step(),
+                            {{"acc/set/" + name, row.mean}, {"acc/set deviation/" + name, row.deviation}});
+    }
+    table_ = protocol_table(*job_.protocol, protocol_);
+    for (std::string_view text = table_; !text.empty();) {
+      const std::size_t end = text.find('\n');
+      say(std::string(text.substr(0, end)));
+      text.remove_prefix(end + 1);
+    }
+  }
+
+  void add_protocol(ReportData& data) {
+    if (!job_.protocol) return;
+    for (const ProtocolRow& row : protocol_)
+      data.numbers.push_back(
+          {row.images, percent(row.mean), "%", fmt::format("± {} under {}", percent(row.deviation), row.view)});
+    const auto& set = dynamic_cast<const PixelSet&>(*job_.setup.roles.at(job_.protocol->role).model);
+    data.pictures.push_back({"The set, a class in each row", set_grid_png(set, 3)});
+    data.tables.push_back({"Networks trained on the set", {}, table_, true});
+  }
+
   void report(const RunResult& result) {
     ReportData data;
     data.title = job_.title;
     data.subtitle = fmt::format("{} steps, seed {}", trainer_->total_steps(), job_.setup.seed);
     if (job_.eval.data.set) {
       data.subtitle += fmt::format(", {} test images", job_.eval.data.set->size());
-      add_answers(data);
+      if (!job_.eval.roles.empty()) add_answers(data);
     }
+    add_protocol(data);
     std::size_t i = 0;
     for (const auto& [role, words] : job_.eval.roles)
       data.numbers.push_back({words, percent(result.evaluations[i++].second.top1), "%",
@@ -197,6 +227,8 @@ class Run {
   RunFolder& folder_;
   const RunObserver& observer_;
   std::unique_ptr<Trainer> trainer_;
+  std::vector<ProtocolRow> protocol_;
+  std::string table_;
   CheckpointInfo info_;
   Time::time_point interval_begin_, begin_;
   std::int64_t interval_step_ = 0, begin_step_ = 0;

@@ -4,6 +4,7 @@
 
 #include "distill/objectives/term.h"
 #include "distill/train/controller.h"
+#include "distill/train/drawn_params.h"
 #include "distill/train/param_source.h"
 #include "distill/train/phase.h"
 #include "distill/train/source.h"
@@ -21,6 +22,8 @@ struct Setup {
   std::map<std::string, std::string> term_source;
   std::vector<PhaseSpec> phases;
   Stores stores;
+  std::map<std::string, Trajectories> trajectories;
+  std::map<std::string, std::unique_ptr<DrawnParams>> drawn;       ///< by the role whose weights are drawn
   std::map<std::string, FollowSpec> followers;                     ///< by the role that follows
   std::map<std::string, std::shared_ptr<Controller>> controllers;  ///< by the number they write
 };

@@ -84,6 +84,7 @@ std::vector<std::string> trained_roles(const Setup& setup) {
 std::vector<std::string> changing_roles(const Setup& setup) {
   std::vector<std::string> names = trained_roles(setup);
   for (const auto& [name, spec] : setup.followers) names.push_back(name);
+  for (const auto& [name, drawn] : setup.drawn) names.push_back(name);
   for (const PhaseSpec& p : setup.phases)
     for (const Between& b : p.between) names.push_back(b.role);
   std::sort(names.begin(), names.end());

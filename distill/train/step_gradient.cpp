@@ -39,7 +39,7 @@ StepGradient::StepGradient(const Setup& setup, const UpdateSpec& update, const W
     const Term& term = *setup.terms.at(name);
     Share s{&term, 0, 0, name, setup.term_source.at(name), update.group[k], {}};
     for (const Batch& b : batches_of(s.source)) s.units += term.units(b);
-    if (term.scope() == Scope::batch) s.units = 1;
+    if (term.scope() != Scope::sample) s.units = 1;
     if (s.units > 0) s.scale = weight.at(where.clock) / s.units;
     outcome_.shown[name] = 0;
     shares_.push_back(std::move(s));
@@ -101,20 +101,25 @@ void StepGradient::gather(Share& s) {
   }
 }
 
+/// A micro-batch, under the tape when its role moves; of a whole term the global batch, without.
+Batch StepGradient::batch_for(const Share& s, std::size_t i, Pass& tracked) {
+  if (s.whole()) return joined(batches_of(s.source));
+  if (is_live(s.source)) return draws_.live(s.source, where_.update, where_.rows, i, tracked);
+  return batches_of(s.source)[i];
+}
+
 void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccumulator>> groups) {
   Tape tape;
   Leaves leaves(tape);
   Pass tracked = pass(&leaves);
   std::map<std::string, Batch> batches;
   std::map<std::string, Answers> answers;
-  const auto takes_part = [&](const Share& s) { return i < batches_of(s.source).size(); };
+  const auto takes_part = [&](const Share& s) { return s.whole() ? i == 0 : i < batches_of(s.source).size(); };
   for (const Share& s : shares_) {
     if (!takes_part(s)) continue;
-    if (!batches.contains(s.source)) {
-      const Batch& plain = batches_of(s.source)[i];
-      batches[s.source] = is_live(s.source) ? draws_.live(s.source, where_.update, where_.rows, i, tracked) : plain;
-    }
-    answers.try_emplace(s.source, setup_.roles, setup_.stores, batches.at(s.source), trained_, tracked, where_.clock)
+    const std::string place = s.place();
+    if (!batches.contains(place)) batches[place] = batch_for(s, i, tracked);
+    answers.try_emplace(place, setup_.roles, setup_.stores, batches.at(place), trained_, tracked, where_.clock)
         .first->second.wish(*s.term);
   }
   for (const PutSpec& put : update_.puts)
@@ -122,7 +127,7 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
   std::vector<Tensors> outputs(groups.size()), cotangents(groups.size());
   for (const Share& s : shares_) {
     if (!takes_part(s)) continue;
-    const Signals signals = answers.at(s.source).signals(*s.term);
+    const Signals signals = answers.at(s.place()).signals(*s.term);
     if (!s.cotangents.empty()) {
       for (std::size_t r = 0; r < signals.size(); ++r)
         for (std::size_t k = 0; k < s.cotangents[i][r].size(); ++k) {
@@ -131,8 +136,8 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
         }
       continue;
     }
-    const Part part = s.term->eval(answers.at(s.source).input(*s.term, signals));
-    note(s, part, batches.at(s.source));
+    const Part part = s.term->eval(answers.at(s.place()).input(*s.term, signals));
+    note(s, part, batches.at(s.place()));
     outputs[s.group].push_back(part.total);
     cotangents[s.group].push_back(Tensor::scalar(s.scale, part.total.dtype(), part.total.device()));
   }

@@ -66,6 +66,9 @@ class StepGradient {
     std::string name, source;
     std::size_t group;
     std::vector<std::vector<Tensors>> cotangents;  ///< by micro-batch and read, when found in the first pass
+    bool whole() const { return term->scope() == Scope::whole; }
+    /// The batch it is evaluated on: a source's micro-batch, or all of them.
+    std::string place() const { return whole() ? source + " (whole)" : source; }
   };
   const std::vector<Batch>& batches_of(const std::string& source) const {
     return draws_.plain(source, where_.update, where_.rows);
@@ -73,6 +76,7 @@ class StepGradient {
   /// Its role moves in this update, so its samples carry the tape.
   bool is_live(const std::string& source) const { return trained_.contains(setup_.sources.at(source)->role()); }
   void gather(Share& s);
+  Batch batch_for(const Share& s, std::size_t micro_batch, Pass& tracked);
   void pull(std::size_t micro_batch, std::span<const std::unique_ptr<GradAccumulator>> groups);
   void note(const Share& s, const Part& part, const Batch& batch);
   void collect_puts(const std::string& source, const Batch& batch, Answers& answers);

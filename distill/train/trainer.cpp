@@ -3,12 +3,20 @@
 #include <algorithm>
 #include <cmath>
 
+#include "autograd/ops/arithmetic.h"
+#include "distill/data/pixel_set.h"
 #include "nn/init.h"
 #include "nn/optim/clip.h"
 #include "nn/optim/split_momentum.h"
 #include "tensor/write.h"
 
 namespace retort {
+
+namespace {
+void put_between(const Tensor& value, double low, double high) {
+  if (!value.meta()) assign_(value, minimum(maximum(value, low), high), "bounds");
+}
+}  // namespace
 
 Trainer::Trainer(Setup& setup) : setup_(setup) {
   for (const auto& [name, spec] : setup.followers)
@@ -42,11 +50,19 @@ void Trainer::begin_phase() {
   }
   if (finished()) return;
   for (const UpdateSpec& spec : phase().updates) {
-    Update u{&spec, {}, spec.optim.make(), {}};
-    for (const std::string& role : spec.train)
-      for (NamedParameter p : parameters_of(setup_.roles.at(role)))
-        if (p.parameter->trainable) u.parameters.push_back({role + "/" + p.name, p.parameter});
-    u.optimizer->prepare(u.parameters);
+    Update u{&spec, {}, {}, {}, {}};
+    for (const MoveSpec& move : spec.moves) {
+      const std::size_t begin = u.parameters.size();
+      for (const auto& [role, prefix] : move.groups)
+        for (NamedParameter p : parameters_of(setup_.roles.at(role)))
+          if (p.parameter->trainable && (prefix.empty() || p.name == prefix || p.name.starts_with(prefix + ".")))
+            u.parameters.push_back({role + "/" + p.name, p.parameter});
+      if (u.parameters.size() == begin)
+        throw ConfigError("phase {}: {} has nothing to train", phase().name, move.str());
+      u.ends.push_back(u.parameters.size());
+      u.optimizers.push_back(move.optim.make());
+      u.optimizers.back()->prepare(std::span(u.parameters).subspan(begin));
+    }
     const std::size_t groups = 1 + *std::max_element(spec.group.begin(), spec.group.end());
     for (std::size_t k = 0; k < groups; ++k) u.groups.push_back(std::make_unique<GradAccumulator>(u.parameters));
     updates_.push_back(std::move(u));
@@ -77,11 +93,49 @@ double Trainer::combine(Update& u, Metrics& metrics) const {
   return std::sqrt(gram.quadratic(w));
 }
 
-void Trainer::move(Update& u, double lr) {
-  if (auto* split = dynamic_cast<SplitMomentum*>(u.optimizer.get()))
-    split->step(u.parameters, u.groups[0]->reached(), u.groups[1]->reached(), lr);
-  else
-    u.optimizer->step(u.parameters, u.groups[0]->grads(), lr);
+void Trainer::move(Update& u, Metrics& metrics) {
+  std::size_t begin = 0;
+  for (std::size_t k = 0; k < u.optimizers.size(); ++k) {
+    const OptimSpec& how = u.spec->moves[k].optim;
+    const double lr = how.schedule(phase_step_, phase().steps);
+    metrics.emplace_back("lr/" + u.spec->moves[k].str(), lr);
+    const auto parameters = std::span<const NamedParameter>(u.parameters).subspan(begin, u.ends[k] - begin);
+    if (auto* split = dynamic_cast<SplitMomentum*>(u.optimizers[k].get()))
+      split->step(u.parameters, u.groups[0]->reached(), u.groups[1]->reached(), lr);
+    else
+      u.optimizers[k]->step(parameters, std::span(u.groups[0]->grads()).subspan(begin, parameters.size()), lr);
+    if (how.bounds)
+      for (const NamedParameter& p : parameters) put_between(p.parameter->value, how.bounds->first, how.bounds->second);
+    if (how.clip_pixels)
+      for (const std::string& role : u.spec->train)
+        if (auto* set = dynamic_cast<PixelSet*>(setup_.roles.at(role).model.get())) set->clip();
+    begin = u.ends[k];
+  }
+}
+
+void Trainer::draw_params() {
+  if (setup_.device.kind == DeviceKind::meta) return;
+  for (auto& [name, drawn] : setup_.drawn)
+    if (is_used(name)) drawn->begin(setup_.roles.at(name), {setup_.seed, phase_step_, global_step_});
+}
+
+bool Trainer::is_used(const std::string& role) const {
+  for (const UpdateSpec& u : phase().updates) {
+    if (std::find(u.train.begin(), u.train.end(), role) != u.train.end()) return true;
+    for (const auto& [name, weight] : u.terms) {
+      const Term& term = *setup_.terms.at(name);
+      for (const Read& r : term.reads())
+        if (r.role == role) return true;
+      for (const std::string& asked : term.asks())
+        if (asked == role) return true;
+    }
+  }
+  return false;
+}
+
+void Trainer::record(std::int64_t done) {
+  for (const RecordSpec& r : phase().records)
+    if (done % r.every == 0) setup_.trajectories.at(r.store).record(setup_.roles.at(r.role), r.run, done / r.every);
 }
 
 Metrics Trainer::advance() {
@@ -89,6 +143,8 @@ Metrics Trainer::advance() {
   Metrics metrics;
   double total = 0;
   const bool meta = setup_.device.kind == DeviceKind::meta;
+  draw_params();
+  if (phase_step_ == 0) record(0);
   Draws draws(setup_, phase_step_, global_step_);
   for (std::size_t i = 0; i < updates_.size(); ++i) {
     Update& u = updates_[i];
@@ -104,15 +160,17 @@ Metrics Trainer::advance() {
       if (u.spec->clip > 0 && norm > u.spec->clip)
         for (const auto& group : u.groups) group->scale(u.spec->clip / norm);
     }
-    const double lr = u.spec->optim.schedule(phase_step_, phase().steps);
-    metrics.emplace_back("lr/" + roles, lr);
-    move(u, lr);
+    move(u, metrics);
     apply_statistics(outcome.stats);
     for (const StorePut& put : outcome.puts) setup_.stores.at(put.store)->put(put.index, put.values);
   }
   metrics.insert(metrics.begin(), {"loss/total", total});
   follow();
   for (auto& [name, controller] : setup_.controllers) controller->update(metrics, clock());
+  if (!meta)
+    for (auto& [name, drawn] : setup_.drawn)
+      if (is_used(name)) drawn->end(setup_.roles.at(name), {setup_.seed, phase_step_, global_step_});
+  record(phase_step_ + 1);
   ++global_step_;
   ++phase_step_;
   if (phase_step_ >= phase().steps) {
@@ -147,6 +205,7 @@ void Trainer::finish_phase() {
 
 std::map<std::string, Tensor> Trainer::gradients(std::size_t index, std::int64_t micro_batch) {
   Update& u = updates_.at(index);
+  draw_params();
   Draws draws(setup_, phase_step_, global_step_);
   differentiate(index, micro_batch, draws);
   Metrics weights;
@@ -173,8 +232,14 @@ void Trainer::report_gradient(const Update& u) const {
 
 void Trainer::visit_state(const std::function<void(const std::string&, Tensor&)>& visit) {
   for (std::size_t i = 0; i < updates_.size(); ++i)
-    updates_[i].optimizer->visit_state(
-        [&](const std::string& name, Tensor& value) { visit(fmt::format("update{}/{}", i, name), value); });
+    for (std::size_t k = 0; k < updates_[i].optimizers.size(); ++k) {
+      const std::string place = k == 0 ? fmt::format("update{}/", i) : fmt::format("update{}.{}/", i, k);
+      updates_[i].optimizers[k]->visit_state(
+          [&](const std::string& name, Tensor& value) { visit(place + name, value); });
+    }
+  for (auto& [name, runs] : setup_.trajectories) visit("trajectory/" + name, runs.table);
+  for (auto& [name, drawn] : setup_.drawn)
+    drawn->visit_state([&](const std::string& what, Tensor& value) { visit("drawn/" + name + "/" + what, value); });
   for (auto& [name, follower] : followers_) visit("params/" + name, follower.counters());
   for (auto& [name, store] : setup_.stores) visit("store/" + name, store->table());
   for (auto& [name, controller] : setup_.controllers) visit("control/" + name, controller->state());

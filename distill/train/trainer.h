@@ -37,7 +37,8 @@ class Trainer {
   struct Update {
     const UpdateSpec* spec;
     std::vector<NamedParameter> parameters;
-    std::unique_ptr<Optimizer> optimizer;
+    std::vector<std::unique_ptr<Optimizer>> optimizers;    ///< by move of the spec
+    std::vector<std::size_t> ends;                         ///< where the parameters of each end
     std::vector<std::unique_ptr<GradAccumulator>> groups;  ///< one for each group of terms that is kept apart
   };
 
@@ -47,7 +48,12 @@ class Trainer {
   /// The norm of the update's gradient, after `aggregate` made one of its groups (in the first accumulator; split
   /// momentum leaves them apart); adds the weights it found to `metrics`.
   double combine(Update& u, Metrics& metrics) const;
-  void move(Update& u, double lr);
+  void move(Update& u, Metrics& metrics);
+  /// Weights that are drawn for this step.
+  void draw_params();
+  bool is_used(const std::string& role) const;
+  /// Notes weights at the begin of a pass, or after a step.
+  void record(std::int64_t done);
   void follow();
   /// What a phase does once it has ended.
   void finish_phase();

@@ -6,13 +6,13 @@ namespace retort {
 
 namespace {
 constexpr std::pair<std::string_view, NormKind> kNorms[] = {
-    {"none", NormKind::none}, {"group", NormKind::group}, {"batch", NormKind::batch}};
+    {"none", NormKind::none}, {"group", NormKind::group}, {"batch", NormKind::batch}, {"instance", NormKind::instance}};
 }  // namespace
 
 NormKind norm_from_name(std::string_view name) {
   for (const auto& [known, norm] : kNorms)
     if (known == name) return norm;
-  throw ConfigError("norm: unknown name {}; hint: none, group or batch", name);
+  throw ConfigError("norm: unknown name {}; hint: none, group, batch or instance", name);
 }
 
 std::string_view name_of(NormKind norm) {
@@ -27,11 +27,13 @@ ConvBlock::ConvBlock(std::int64_t in, std::int64_t out, const ConvBlockOptions& 
       act(how.act) {
   conv.weight.init = Init::he_normal(conv.weight.value.shape(), gain_of(act));
   if (how.norm == NormKind::group) norm.emplace<GroupNorm>(out, std::gcd(std::int64_t{8}, out));
+  if (how.norm == NormKind::instance) norm.emplace<GroupNorm>(out, out);
   if (how.norm == NormKind::batch) norm.emplace<BatchNorm2d>(out);
 }
 
 Tensor ConvBlock::fused(const Tensor& x, const Tensor& residual, Activation last, Ctx& ctx) const {
   const auto* batch = std::get_if<BatchNorm2d>(&norm);
+  if (batch && ctx.wants(*batch, "in")) return {};
   if (batch && ctx.training) return last == Activation::relu ? batch->then_relu(conv(x, ctx), residual, ctx) : Tensor();
   const auto limits = interval_of(last);
   if (!limits || std::holds_alternative<GroupNorm>(norm) || ctx.wants(conv, "out")) return {};

@@ -8,7 +8,7 @@
 
 namespace retort {
 
-enum class NormKind : std::uint8_t { none, group, batch };
+enum class NormKind : std::uint8_t { none, group, batch, instance };
 /// "group" -> NormKind::group, and back; throws ConfigError naming the known ones.
 NormKind norm_from_name(std::string_view name);
 std::string_view name_of(NormKind norm);
@@ -16,7 +16,7 @@ std::string_view name_of(NormKind norm);
 struct ConvBlockOptions {
   std::int64_t kernel = 3;  ///< odd: the padding of (kernel - 1) / 2 keeps the extent at stride 1
   std::int64_t stride = 1, groups = 1;
-  NormKind norm = NormKind::batch;  ///< group norm has gcd(8, width) groups
+  NormKind norm = NormKind::batch;  ///< group norm has gcd(8, width) groups, instance norm `width`
   Activation act = Activation::relu;
   bool bias = false;  ///< of the convolution also where a norm follows; without a norm it always has one
 };

@@ -57,6 +57,7 @@ BatchNorm2d::BatchNorm2d(std::int64_t channels, double epsilon, double new_weigh
       momentum(new_weight) {}
 
 Tensor BatchNorm2d::operator()(const Tensor& x, Ctx& ctx) const {
+  ctx.tap(*this, "in", x);
   if (!ctx.training) return batch_norm_with(x, running_mean.value, running_var.value, ctx(weight), ctx(bias), eps);
   return reported(x, batch_norm(x, ctx(weight), ctx(bias), eps), ctx);
 }

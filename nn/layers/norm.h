@@ -42,6 +42,7 @@ struct GroupNorm : Module {
 /// Per channel over all samples and positions of x [n, channels, h, w] (Ioffe and Szegedy 2015). In training it
 /// normalises by this micro-batch's statistics and reports mean and unbiased variance to ctx.stats; otherwise it uses
 /// the running ones. `momentum` is the weight of a new statistic.
+/// Tap: in.
 struct BatchNorm2d : Module {
   Parameter weight, bias;
   Buffer running_mean, running_var;

@@ -47,7 +47,7 @@ const Table<Relation>& batch_relations();
 /// take(start step=1): some tensors of a list; total: their sum; patches: tokens but the first.
 const Table<Relation>& logit_relations();
 /// first (the only read), all, repeat, pick(k), mean_prob (of several teachers' softmax(z / T_target)), mean_logits,
-/// aggregate_views, committee(power e...), past(alpha).
+/// weighted_logits(w1 w2 ..), aggregate_views, committee(power e...), past(alpha).
 const Table<TargetMap>& target_maps();
 /// student_share, more_reliable.
 const Table<UnitWeight>& unit_weights();

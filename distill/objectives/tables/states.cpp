@@ -4,6 +4,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
+#include "distill/data/dsa.h"
 #include "distill/diffusion/noising.h"
 #include "distill/diffusion/step.h"
 #include "distill/objectives/tables/entries.h"
@@ -115,6 +116,18 @@ State make_decouple(TableArgs& args) {
   return {{}, {}, value, true};
 }
 
+/// Differentiable siamese augmentation: dsa(x whose=own|siamese ops=color_crop_..). At one step all terms that change
+/// a sample of one id on its own change it alike.
+State make_dsa(TableArgs& args) {
+  const std::string from = args.word("state");
+  Dsa dsa;
+  dsa.siamese = args.word("whose", "own") == "siamese";
+  dsa.ops = Dsa::parse(args.word("ops", "color_crop_cutout_flip_scale_rotate"), "points");
+  return {{}, {}, [from, dsa](const StateInput& in) {
+            return dsa(named(in, from), in.pass.rng.stream("dsa", in.pass.step), in.batch.index);
+          }};
+}
+
 /// Two states beside each other along their first axis (channels, coordinates).
 State make_join(TableArgs& args) {
   const std::string first = args.word("first"), second = args.word("second");
@@ -164,6 +177,8 @@ const Table<State>& states() {
          return State{{}, time, [from](const StateInput& in) { return named(in, from); }};
        }},
       {"predict", make_predict},
+      {"dsa", make_dsa},
+      {"same", [](TableArgs& args) { return of_state(args.word("state"), [](const Tensor& x) { return x; }); }},
       {"flip",
        [](TableArgs& args) { return of_state(args.word("state"), [](const Tensor& x) { return flip(x, {3}); }); }},
   };

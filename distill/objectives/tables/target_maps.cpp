@@ -93,6 +93,22 @@ TargetMap make_committee(TableArgs& args) {
   };
 }
 
+/// sum_i w_i z_i over the teachers' logits (CV-DD, Cui et al. 2025).
+TargetMap make_weighted_logits(TableArgs& args) {
+  std::vector<Weight> weights;
+  for (const Call& w : args.rest()) weights.push_back(args.of(w));
+  return [weights](const MapInput& in) {
+    if (weights.size() != in.targets.size())
+      throw ConfigError("weighted_logits: {} weights for {} teachers", weights.size(), in.targets.size());
+    Tensor total;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const Tensor part = in.targets[i][0] * weights[i].at(in.clock);
+      total = total.defined() ? total + part : part;
+    }
+    return Tensors{total};
+  };
+}
+
 /// (1 - alpha) onehot(y) + alpha softmax(what a store kept), and the label alone in the first epoch, when the store
 /// holds nothing yet (PS-KD, Kim et al. 2021).
 TargetMap make_past(TableArgs& args) {
@@ -119,6 +135,7 @@ const Table<TargetMap>& target_maps() {
       {"pick", make_pick},
       {"mean_prob", [](TableArgs&) -> TargetMap { return mean_prob; }},
       {"mean_logits", [](TableArgs&) -> TargetMap { return mean_logits; }},
+      {"weighted_logits", make_weighted_logits},
       {"aggregate_views", [](TableArgs&) -> TargetMap { return aggregate_views; }},
       {"committee", make_committee},
       {"past", make_past},

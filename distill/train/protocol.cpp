@@ -1,0 +1,176 @@
+#include "distill/train/protocol.h"
+
+#include <cmath>
+
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/create.h"
+#include "autograd/ops/index.h"
+#include "autograd/ops/shape.h"
+#include "distill/train/pixel_sets.h"
+#include "io/image.h"
+#include "nn/grad_accumulator.h"
+
+namespace retort {
+
+Protocol parse_protocol(Config& node, Config& models,
+                        const std::function<std::shared_ptr<const Dataset>(Config&)>& set_named) {
+  Protocol p;
+  p.role = node.get<std::string>("role");
+  p.arch = parse_call(models.child(node.get<std::string>("net")).child("arch"));
+  if (node.has("real")) p.real = set_named(node.child("real"));
+  p.nets = node.get_int("nets", p.nets, {.min = 1});
+  p.steps = node.get_int("steps", p.steps, {.min = 1});
+  p.batch = node.get_int("batch", p.batch, {.min = 1});
+  p.optim = parse_optim(node.child("optim"));
+  p.loss = node.get_choice("loss", {"ce", "sq"}, "ce") == "ce" ? InnerLoss::ce : InnerLoss::sq;
+  p.learned_rate = node.get("learned_lr", false);
+  for (Config& view : node.child("views").items()) {
+    const std::string text = view.as<std::string>();
+    p.views.emplace_back(text, text == "none" ? std::optional<Dsa>() : parse_dsa(parse_call(text, view.where())));
+  }
+  if (p.views.empty()) node.fail("name at least one view to train under: [dsa(own)], or [none]");
+  return p;
+}
+
+namespace {
+Examples chosen(const Examples& all, const Tensor& rows) {
+  return {index_select(all.x, 0, rows), index_select(all.label, 0, rows),
+          all.target.defined() ? index_select(all.target, 0, rows) : Tensor()};
+}
+
+/// A network trained on `data`: each step a batch of a random order, gone through again and again.
+class Training {
+ public:
+  Training(const Protocol& protocol, const Examples& data, double rate, const std::optional<Dsa>& view)
+      : protocol_(protocol), data_(data), rate_(rate), view_(view) {}
+
+  void run(Role& role, const Rng& rng) const {
+    const auto parameters = parameters_of(*role.model);
+    const auto optimizer = protocol_.optim.make();
+    GradAccumulator gradient(parameters);
+    std::vector<StatUpdate> statistics;
+    for (std::int64_t step = 0; step < protocol_.steps; ++step) {
+      Tape tape;
+      Leaves leaves(tape);
+      gradient.zero();
+      gradient.attach(leaves);
+      Pass pass{static_cast<std::uint32_t>(step), rng, true, &leaves, &statistics};
+      Examples seen = batch(rng, step);
+      if (view_) seen.x = (*view_)(seen.x, rng.stream("dsa", pass.step), arange(seen.x.size(0)));
+      Ctx ctx = context_of(role, pass, Grad::Train, {});
+      const Tensor loss = inner_loss(protocol_.loss, role.model->forward(seen.x, ctx), seen);
+      const Tensor one = Tensor::scalar(1, loss.dtype());
+      tape.backward(std::span(&loss, 1), std::span(&one, 1), gradient);
+      Schedule schedule = protocol_.optim.schedule;
+      if (rate_ > 0) schedule.base = rate_;
+      optimizer->step(parameters, gradient.grads(), schedule(step, protocol_.steps));
+      apply_statistics(statistics);
+      statistics.clear();
+    }
+  }
+
+ private:
+  Examples batch(const Rng& rng, std::int64_t step) const {
+    const std::int64_t n = data_.x.size(0);
+    if (protocol_.batch >= n) return data_;
+    const std::int64_t per_epoch = n / protocol_.batch;
+    const RngKey key = rng.stream("order", static_cast<std::uint32_t>(step / per_epoch));
+    std::vector<std::int64_t> rows;
+    for (std::int64_t k = 0; k < protocol_.batch; ++k)
+      rows.push_back(static_cast<std::int64_t>(permuted_index(
+          key, static_cast<std::uint64_t>(n), static_cast<std::uint64_t>(step % per_epoch * protocol_.batch + k))));
+    return chosen(data_, Tensor::of<std::int64_t>(rows, {protocol_.batch}));
+  }
+
+  const Protocol& protocol_;
+  const Examples& data_;
+  double rate_;
+  const std::optional<Dsa>& view_;
+};
+
+Examples random_real(const Protocol& protocol, const PixelSet& set, std::uint64_t seed, DType dtype) {
+  const auto indices = random_per_class(*protocol.real, set.config.per_class, Rng(seed).stream("protocol/real"));
+  SequentialBatches images(std::make_shared<Subset>(protocol.real, indices), static_cast<std::int64_t>(indices.size()),
+                           dtype, 0);
+  const DataBatch b = images.at(0);
+  return {b.x, b.y, {}};
+}
+
+void summarize(ProtocolRow& row) {
+  const auto n = static_cast<double>(row.top1.size());
+  for (const double a : row.top1) row.mean += a / n;
+  for (const double a : row.top1) row.deviation += (a - row.mean) * (a - row.mean);
+  row.deviation = n > 1 ? std::sqrt(row.deviation / (n - 1)) : 0;
+}
+}  // namespace
+
+std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& setup, const EvalData& test,
+                                      const ModelSizes& sizes) {
+  const Role& owner = setup.roles.at(protocol.role);
+  const auto* set = dynamic_cast<const PixelSet*>(owner.model.get());
+  if (!set) throw ConfigError("eval.protocol: role {} is no synthetic set", protocol.role);
+  Ctx plain;
+  const SetRows rows = set->rows({}, plain);
+  const double rate = protocol.learned_rate && set->lr.value.defined() ? set->lr.value.item() : 0;
+  std::vector<std::pair<std::string, Examples>> sets{{"distilled", {rows.x, rows.label, rows.target}}};
+  if (protocol.real) sets.emplace_back("random real", random_real(protocol, *set, setup.seed, test.dtype));
+  std::vector<ProtocolRow> table;
+  for (const auto& [text, view] : protocol.views)
+    for (const auto& [images, data] : sets) {
+      ProtocolRow row{images, text, {}};
+      const Training training(protocol, data, rate, view);
+      for (std::int64_t k = 0; k < protocol.nets; ++k) {
+        Role net;
+        net.name = "net";
+        net.compute = test.dtype;
+        net.model = build_model(protocol.arch, sizes);
+        const Rng rng(Rng(setup.seed).stream("protocol", static_cast<std::uint32_t>(k)).key);
+        initialize(*net.model, rng);
+        if (test.dtype == DType::f64) convert(*net.model, DType::f64);
+        net.net = model_net(net);
+        training.run(net, rng);
+        row.top1.push_back(evaluate(net, test, kCpu).top1);
+      }
+      summarize(row);
+      table.push_back(std::move(row));
+    }
+  return table;
+}
+
+std::string protocol_table(const Protocol& protocol, const std::vector<ProtocolRow>& rows) {
+  std::string text = fmt::format("{} networks {}, {} steps of at most {} images\n{:<14} {:<60} {:>9} {:>9}\n",
+                                 protocol.nets, protocol.arch.str(), protocol.steps, protocol.batch, "images",
+                                 "trained under", "top-1 %", "deviation");
+  for (const ProtocolRow& row : rows)
+    text += fmt::format("{:<14} {:<60} {:>9.2f} {:>9.2f}\n", row.images, row.view, 100 * row.mean, 100 * row.deviation);
+  return text;
+}
+
+std::vector<std::uint8_t> set_grid_png(const PixelSet& set, int scale) {
+  const Shape& s = set.config.image;
+  const std::int64_t channels = s[0] == 1 ? 1 : 3, h = s[1], w = s[2], columns = set.config.per_class;
+  const std::int64_t cell_h = h * scale + 1, cell_w = w * scale + 1;
+  Image image;
+  image.channels = static_cast<int>(channels);
+  image.height = static_cast<int>(cell_h * set.config.classes);
+  image.width = static_cast<int>(cell_w * columns);
+  image.pixels.assign(static_cast<std::size_t>(image.height) * static_cast<std::size_t>(image.width) *
+                          static_cast<std::size_t>(channels),
+                      255);
+  const Tensor x = set.config.shared ? set.x.value + set.shift.value : set.x.value;
+  const std::vector<double> values = x.values(), low = set.low.value.values(), high = set.high.value.values();
+  for (std::int64_t n = 0; n < set.slots(); ++n)
+    for (std::int64_t c = 0; c < channels; ++c)
+      for (std::int64_t r = 0; r < h * scale; ++r)
+        for (std::int64_t k = 0; k < w * scale; ++k) {
+          const auto from = static_cast<std::size_t>(((n * s[0] + c) * h + r / scale) * w + k / scale);
+          const auto ch = static_cast<std::size_t>(c);
+          const double v = (values[from] - low[ch]) / (high[ch] - low[ch]);
+          const std::int64_t row = n / columns * cell_h + r, column = n % columns * cell_w + k;
+          image.pixels[static_cast<std::size_t>((row * image.width + column) * channels + c)] =
+              static_cast<std::uint8_t>(std::lround(255 * std::min(1.0, std::max(0.0, v))));
+        }
+  return encode_png(image);
+}
+
+}  // namespace retort
