@@ -53,6 +53,7 @@ PixelSet::PixelSet(const PixelSetConfig& how)
     shift = Parameter(stacked(1, how.image), Init::constant(0), false);
     x.trainable = false;
   }
+  if (how.masked) mask = Buffer(Tensor::full({slots(), 1, how.image[1], how.image[2]}, 1));
   low = Buffer(Tensor::full({how.image[0]}, -1e30));
   high = Buffer(Tensor::full({how.image[0]}, 1e30));
 }
@@ -67,6 +68,10 @@ Tensor PixelSet::labels() const {
 SetRows PixelSet::rows(const Tensor& chosen, Ctx& ctx) const {
   const auto pick = [&](const Tensor& t) { return chosen.defined() ? index_select(t, 0, chosen) : t; };
   SetRows r{pick(ctx(x)), pick(labels()), {}};
+  if (config.masked) {
+    const Tensor share = pick(mask.value);
+    r.x = r.x * share + stop_gradient(r.x) * (1.0 - share);
+  }
   if (config.labels != Labels::hard) {
     r.target = pick(ctx(y));
     if (config.labels == Labels::soft) r.target = softmax(r.target, 1);
@@ -118,9 +123,10 @@ std::string PixelSet::arch() const {
   const Shape& s = config.image;
   const std::string rate = config.lr ? fmt::format(" lr={}", *config.lr) : "";
   return fmt::format(
-      "pixels(ipc={} labels={} label_size={}{} decode={} flip={} shared={} classes={} channels={} height={} width={})",
-      config.per_class, labels, config.label_size, rate, config.decode, config.flip, config.shared, config.classes,
-      s[0], s[1], s[2]);
+      "pixels(ipc={} labels={} label_size={}{} decode={} flip={} masked={} shared={} classes={} channels={} height={} "
+      "width={})",
+      config.per_class, labels, config.label_size, rate, config.decode, config.flip, config.masked, config.shared,
+      config.classes, s[0], s[1], s[2]);
 }
 
 void PixelSet::visit(Visitor& v) {
@@ -128,6 +134,7 @@ void PixelSet::visit(Visitor& v) {
   if (y.value.defined()) v("y", y);
   if (lr.value.defined()) v("lr", lr);
   if (shift.value.defined()) v("shift", shift);
+  if (config.masked) v("mask", mask);
   v("low", low);
   v("high", high);
 }
@@ -145,6 +152,7 @@ std::unique_ptr<Model> build_pixels(CallArgs& args, const PixelSetConfig& sized)
   }
   c.decode = args.integer("decode", 1, kSize);
   c.flip = flag(args, "flip");
+  c.masked = flag(args, "masked");
   c.shared = flag(args, "shared");
   c.classes = args.integer("classes", c.classes, kSize);
   for (int i = 0; i < 3; ++i)

@@ -17,6 +17,7 @@ struct PixelSetConfig {
   std::optional<double> lr;      ///< a learning rate for training on the set, learned with it; the first value
   std::int64_t decode = 1;       ///< f: an image is stored as f x f small ones (Kim et al. 2022, 2205.14959)
   bool flip = false;             ///< every image is seen with its mirror image (FYI, Son et al. 2024, 2407.08113)
+  bool masked = false;           ///< gradients reach a pixel times the buffer `mask` (NRR-DD, 2503.18267)
   bool shared = false;           ///< the images stay; one perturbation of all of them is learned (INFER, 2408.06927)
 };
 
@@ -32,6 +33,7 @@ struct SetRows {
 struct PixelSet final : Model {
   PixelSetConfig config;
   Parameter x, y, lr, shift;
+  Buffer mask;       ///< [n, 1, H, W], of a masked set
   Buffer low, high;  ///< [C]: what a black and a white pixel are; see clip
 
   /// Throws ConfigError when `decode` does not divide the image.
@@ -52,8 +54,8 @@ struct PixelSet final : Model {
   void visit(Visitor& v) override;
 };
 
-/// pixels(ipc=1 labels=hard|soft|vectors label_size=CLASSES lr=.01 decode=1 flip=false shared=false classes= channels=
-/// height= width=); extents are those of the job's data unless the call says otherwise.
+/// pixels(ipc=1 labels=hard|soft|vectors label_size=CLASSES lr=.01 decode=1 flip=false masked=false shared=false
+/// classes= channels= height= width=); extents are those of the job's data unless the call says otherwise.
 std::unique_ptr<Model> build_pixels(CallArgs& args, const PixelSetConfig& sized);
 
 }  // namespace retort

@@ -128,6 +128,7 @@ class Inner final : public Term {
       part.total = part.total.defined() ? part.total + value : value;
     }
     if (!part.total.defined()) throw ConfigError("term {}: set and batch have no class in common", spec_.name);
+    if (solution.finish) part.total = solution.finish(part.total);
     part.shown = stop_gradient(part.total);
     return part;
   }

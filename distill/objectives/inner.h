@@ -60,6 +60,8 @@ struct InnerProblem {
 struct InnerSolution {
   std::vector<Tensors> weights;                    ///< at each goal; the end last
   std::function<Tensor(const Tensor& x)> predict;  ///< the solution's answer to images
+  /// Makes the term's total differentiable in the set where the solver cut that off; empty: nothing was.
+  std::function<Tensor(const Tensor& total)> finish = {};
 };
 /// Table `solver`.
 using InnerSolver = std::function<InnerSolution(const std::shared_ptr<const InnerProblem>&)>;
@@ -68,6 +70,7 @@ using InnerSolver = std::function<InnerSolution(const std::shared_ptr<const Inne
 /// of each step alone. tesla(steps lr batch=0): the same without the later steps' dependence on the earlier ones (Cui
 /// et al. 2022, 2211.10586). ridge(lambda=1e-6 tap=head:in bias=false): the closed form on features with lambda tr(K) /
 /// n as a constant (Nguyen et al. 2021, 2011.00050; Zhou et al. 2022, 2206.00719).
+/// linearised(lambda=5e-4 lr=1e-3 steps=20 by=adam|cg): a convex problem, differentiated implicitly (RCIG).
 InnerSolver make_inner_solver(const Call& call, const std::string& set, const NumberMap& numbers);
 
 /// One tensor of the synthetic side, its counterpart, and where the inner problem began (for `params`).

@@ -4,8 +4,12 @@
 #include <cmath>
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/image.h"
+#include "autograd/ops/index.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
+#include "distill/data/pixel_set.h"
+#include "distill/objectives/match.h"
 #include "nn/init.h"
 #include "tensor/write.h"
 
@@ -157,7 +161,39 @@ class Between final : public DrawnParams {
   std::string store_;
   const Trajectories& runs_;
 };
+class Critical final : public DrawnParams {
+ public:
+  Critical(const Role& teacher, double floor, TapId tap) : teacher_(teacher), floor_(floor), tap_(std::move(tap)) {}
+  void begin(Role& role, const DrawStep&) override {
+    auto& set = dynamic_cast<PixelSet&>(*role.model);
+    Pass pass;
+    pass.training = false;
+    const Query query{set.x.value, {}, {}, {}, {}};
+    const Tensor f = teacher_.net->eval(query, {.out = false, .taps = {tap_}}, Grad::None, pass).taps[0];
+    const Shape& image = set.config.image;
+    const Tensor cam = resize2d(class_activation(f, weight(), set.labels()), image[1], image[2]);
+    assign_(set.mask.value, maximum(floor_ - cam, 0.0), "mask");
+  }
+
+ private:
+  const Tensor& weight() const {
+    for (const NamedParameter& p : weights_of(teacher_))
+      if (p.name == "head.weight") return p.parameter->value;
+    throw ConfigError("role {}: a class activation map needs a linear layer `head`", teacher_.name);
+  }
+
+  const Role& teacher_;
+  double floor_;
+  TapId tap_;
+};
 }  // namespace
+
+Tensor class_activation(const Tensor& features, const Tensor& weight, const Tensor& label) {
+  const Tensor w = index_select(weight, 0, label);
+  const Tensor cam = sum(features * reshape(w, {w.size(0), w.size(1), 1, 1}), {1}, true);
+  const Tensor low = min(cam, {1, 2, 3}, true), high = max(cam, {1, 2, 3}, true);
+  return (cam - low) / maximum(high - low, 1e-12);
+}
 
 void Trajectories::record(const Role& role, std::int64_t run, std::int64_t point) {
   if (table.meta()) return;
@@ -165,13 +201,13 @@ void Trajectories::record(const Role& role, std::int64_t run, std::int64_t point
 }
 
 bool is_drawn(const Call& call) {
-  for (const char* name : {"fresh", "pool", "trajectory", "between"})
+  for (const char* name : {"fresh", "pool", "trajectory", "between", "critical"})
     if (call.name == name) return true;
   return false;
 }
 
 std::unique_ptr<DrawnParams> make_drawn_params(const Call& call, const Role& role,
-                                               std::map<std::string, Trajectories>& stores) {
+                                               const std::map<std::string, Trajectories>& stores, const Roles& roles) {
   if (!is_drawn(call)) return nullptr;
   CallArgs args(call);
   std::unique_ptr<DrawnParams> drawn;
@@ -180,6 +216,12 @@ std::unique_ptr<DrawnParams> make_drawn_params(const Call& call, const Role& rol
   } else if (call.name == "pool") {
     const auto size = args.integer("size", 10, {.min = 1});
     drawn = std::make_unique<Pool>(role, size, args.integer("age", 100, {.min = 1}));
+  } else if (call.name == "critical") {
+    const auto* set = dynamic_cast<const PixelSet*>(role.model.get());
+    if (!set || !set->config.masked) call.fail("of a synthetic set only: net: pixels(.. masked=true)");
+    const Role& teacher = lookup(roles, Call{args.word("teacher"), {}, call.where}, "role");
+    const double floor = args.number("floor");
+    drawn = std::make_unique<Critical>(teacher, floor, parse_tap(args.word("tap")));
   } else {
     const std::string store = args.word("store");
     const Trajectories& runs = lookup(stores, Call{store, {}, call.where}, "store");

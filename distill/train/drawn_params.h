@@ -40,9 +40,14 @@ class DrawnParams {
 /// `over` steps (DATM). `noise` moves every kernel by that share of its own size along a random direction
 /// of unit norm (AST).
 /// `between(STORE)`: l theta_first + (1 - l) theta_last of a random run, l uniform (NCFM).
-/// Null for other calls. Stores are looked up in `stores`, which must outlive it. Throws ConfigError.
+/// `critical(TEACHER floor tap=TAP)`, of a masked set: the mask becomes max(0, floor - CAM), CAM the class activation
+/// map of the teacher for the image's class from 0 to 1 (NRR-DD). Null for other calls. Entries of `stores` and `roles`
+/// must outlive it. Throws ConfigError.
 std::unique_ptr<DrawnParams> make_drawn_params(const Call& call, const Role& role,
-                                               std::map<std::string, Trajectories>& stores);
+                                               const std::map<std::string, Trajectories>& stores, const Roles& roles);
+/// sum_d w_yd f_d of a feature map f [n, d, h, w] under the last layer w [K, d] of a network that averages over
+/// positions (Zhou et al. 2016), scaled to [0, 1] in each image: [n, 1, h, w]. A constant map is 0.
+Tensor class_activation(const Tensor& features, const Tensor& weight, const Tensor& label);
 bool is_drawn(const Call& call);
 
 }  // namespace retort

@@ -1,6 +1,7 @@
 // distill/train/feature_heads.cpp -- entries of table `head` for feature methods.
 #include "distill/objectives/heads/feature_heads.h"
 
+#include "distill/objectives/heads/token_mlp.h"
 #include "distill/train/head_table.h"
 
 namespace retort {
@@ -77,6 +78,13 @@ Made cooperative_masks(CallArgs& args, const Call& call, const HeadSizes& sizes)
   return std::make_unique<CooperativeMasks>(sizes.from[0][0], sizes.from[1][0], masks);
 }
 
+Made token_mlp(CallArgs& args, const Call& call, const HeadSizes& sizes) {
+  expect(call, sizes, sizes.from.size(), 0);
+  const std::int64_t dim = args.integer("dim", {.min = 1});
+  const auto layers = static_cast<int>(args.integer("layers", 3, {.min = 0, .max = 100}));
+  return std::make_unique<TokenMlp>(width_of(sizes.from.at(0)), dim, layers);
+}
+
 Made shared_exits(CallArgs&, const Call& call, const HeadSizes& sizes) {
   expect(call, sizes, sizes.from.size(), 0);
   const auto count = static_cast<std::int64_t>(sizes.from.size());
@@ -100,6 +108,7 @@ const HeadTable& feature_heads() {
       {"masked_generator", masked_generator},
       {"cooperative_masks", cooperative_masks},
       {"shared_exits", shared_exits},
+      {"token_mlp", token_mlp},
   };
   return entries;
 }

@@ -332,7 +332,7 @@ class Builder {
   }
 
   void read_eval() {
-    if (!sample_.empty()) return;  // nothing is classified
+    if (!sample_.empty() || !config_.has("eval")) return;  // nothing is classified
     EvalSpec& e = job_.eval;
     Config& c = config_.child("eval");
     e.data = {set_named(c.child("set")), c.get_int("batch", 500, {.min = 1}), dtype_};

@@ -59,6 +59,7 @@ const std::map<std::string, Builder, std::less<>>& builders() {
       {"gpt2", build_gpt2},
       {"image", build_image_of},
       {"llama", build_llama},
+      {"mae", build_mae},
       {"mlp", build_mlp},
       {"mobilenet_v2", build_mobilenet_v2},
       {"mobilenet_v2_cifar", build_mobilenet_v2_cifar},

@@ -119,7 +119,8 @@ void read_drawn_params(Config& method, const NumberMap& numbers, Setup& setup) {
     if (!node.has("params")) continue;
     const Call call = with_numbers(parse_call(node.child("params")), numbers);
     const Role& role = setup.roles.at(node.key());
-    if (auto drawn = make_drawn_params(call, role, setup.trajectories)) setup.drawn[role.name] = std::move(drawn);
+    if (auto drawn = make_drawn_params(call, role, setup.trajectories, setup.roles))
+      setup.drawn[role.name] = std::move(drawn);
   }
 }
 

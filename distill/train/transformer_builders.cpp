@@ -1,5 +1,6 @@
 #include "distill/train/model_builders.h"
 #include "nn/models/causal_lm.h"
+#include "nn/models/mae.h"
 
 namespace retort {
 
@@ -36,6 +37,23 @@ std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitCon
   c.drop_path = args.number("drop_path", 0.0, kProbability);
   c.prompts = args.integer("prompts", 0, {.min = 0});
   return std::make_unique<Vit>(c);
+}
+
+std::unique_ptr<Model> build_mae(CallArgs& args, const ModelSizes& sizes) {
+  MaeConfig c;
+  c.image = args.integer("image", sizes.height, kSize);
+  c.patch = args.integer("patch", c.patch, kSize);
+  c.in_channels = args.integer("in", sizes.channels, kSize);
+  c.width = args.integer("width", c.width, kSize);
+  c.depth = args.integer("depth", c.depth, kSize);
+  c.heads = args.integer("heads", c.heads, kSize);
+  c.decoder_width = args.integer("decoder_width", c.decoder_width, kSize);
+  c.decoder_depth = args.integer("decoder_depth", c.decoder_depth, kSize);
+  c.decoder_heads = args.integer("decoder_heads", c.decoder_heads, kSize);
+  c.target = args.integer("target", 0, {.min = 0});
+  c.mask.ratio = args.number("mask", c.mask.ratio, kProbability);
+  c.mask.views = static_cast<int>(args.integer("views", 1, {.min = 1, .max = 2}));
+  return std::make_unique<Mae>(c);
 }
 
 std::unique_ptr<Model> build_gpt2(CallArgs& args, const ModelSizes& sizes) {

@@ -290,3 +290,32 @@ def flat_direction(rho, alpha):
 print("ftd at rho .5", flat_direction(.5, .4))
 fit = sum(-log(softmax(z)[y]) for z, y in zip([[.3, -1.], [1.5, .2], [-.4, .9], [.8, -1.2]], LABEL)) / 4
 print("ast experts: penalty .39, ce", fit, "total", fit + 2 * .39)
+
+
+# -- one number for each image and view
+def gaps(student, teacher, labels):
+    nll = lambda z, y: -log(softmax(z)[y])
+    return sum((nll(s, y) - nll(t, y)) ** 2 for s, t, y in zip(student, teacher, labels)) / len(labels)
+
+
+own = gaps(STUDENT_LOGITS, TEACHER_LOGITS, [0, 2, 1])
+changed = gaps(SECOND_LOGITS, [TEACHER_LOGITS[1], TEACHER_LOGITS[2], TEACHER_LOGITS[0]], [0, 2, 1])
+task = sum(-log(softmax(z)[y]) for z, y in zip(STUDENT_LOGITS, [0, 2, 1])) / 3
+print("nrr-dd", task, own, changed, task + .5 * (own + changed))
+
+
+# -- a linear network beside a ridge regression of what it leaves over (its body is empty)
+def rcig(flat, lam=.05 * 2):
+    xs = images(flat)
+    k = [[dot(a, b) for b in xs] for a in xs]
+    left = [[t - .5 - z for t, z in zip(onehot(y), affine(W, B, x))] for y, x in zip([0, 1], xs)]
+    inv = inverse2([[k[0][0] + lam, k[0][1]], [k[1][0], k[1][1] + lam]])
+    dual = [[dot(inv[i], [left[0][j], left[1][j]]) for j in range(2)] for i in range(2)]
+    total = 0
+    for x, y in zip(REAL, LABEL):
+        z = [a + sum(dot(x, xs[i]) * dual[i][j] for i in range(2)) for j, a in enumerate(affine(W, B, x))]
+        total += (-log(softmax(z)[y]) - min(abs(z[0] - z[1]), .25)) / 4
+    return total
+
+
+show("rcig", rcig)

@@ -212,6 +212,37 @@ TEST_CASE("inner: characteristic functions of equal images agree, of opposite on
   CHECK(phase_only < 1e-9);
 }
 
+TEST_CASE("inner: the implicit gradient of a linearised network is that of its solution") {
+  for (const char* how : {"", "labels=vectors"}) {
+    CAPTURE(how);
+    InnerFixture f = pair_of_classes(kHidden, how);
+    f.syn().set_plain_labels();
+    const auto text = [](const std::string& solver) {
+      return "{set: syn, net: net, statistic: prediction(label), distance: ce_margin(2), solver: " + solver + "}";
+    };
+    const std::string exact = text("linearised(.05 by=cg steps=60)");
+    const auto got = f.run(exact);
+    for (const std::size_t i : {std::size_t{0}, std::size_t{4}, std::size_t{11}})
+      CHECK(got.x[i] == doctest::Approx(f.slope(exact, f.syn().x, i)).epsilon(1e-5));
+    if (!got.y.empty()) CHECK(got.y[1] == doctest::Approx(f.slope(exact, f.syn().y, 1)).epsilon(1e-5));
+    // Without steps there is neither a change nor an implicit part: another function and another slope.
+    CHECK(std::abs(f.run(text("linearised(.05 by=cg steps=0)")).x[0] - got.x[0]) > 1e-6);
+    CHECK(std::isfinite(f.run(text("linearised(.05)")).x[0]));
+  }
+  // A linear network has no body to change: what is left is ridge regression beside its own answer.
+  InnerFixture flat = pair_of_classes(kLinear, "");
+  flat.set("net", "head.weight", std::vector<double>(6, 0));
+  flat.set("net", "head.bias", {0, 0});
+  const auto of = [&](const std::string& solver) {
+    return flat.run("{set: syn, net: net, statistic: prediction(centred), distance: half_mse, solver: " + solver + "}");
+  };
+  const auto own = flat.syn().x.value.values();
+  double trace = 0;
+  for (const double v : own) trace += v * v;
+  const std::string share = fmt::format("{:.17g}", .05 * 4 / (trace / 4));
+  CHECK(of("linearised(.05 by=cg)").value == doctest::Approx(of("ridge(" + share + ")").value).epsilon(1e-10));
+}
+
 TEST_CASE("inner: ridge regression in its dual and primal form; the ridge is a constant of the gradient") {
   InnerFixture f = pair_of_classes(kHidden, "labels=vectors");
   f.syn().set_plain_labels();

@@ -31,10 +31,31 @@ Discrepancy make_linear_cka(TableArgs&) {
   };
   return d;
 }
+/// MMD^2 between the representations of two groups of samples, classes below `split` and the others, under a Gaussian
+/// kernel of deviation `sigma` (Gretton et al. 2012); 0 for a batch of one group.
+Discrepancy make_group_mmd(TableArgs& args) {
+  const auto split = args.integer("split", {.min = 1});
+  const double sigma = args.number("sigma", 1.0, {.above = 0});
+  Discrepancy d;
+  d.scope = Scope::batch;
+  d.labels = true;
+  d.formula = "w'Kw, w_i = 1/n_a or -1/n_b, K_ij = exp(-|z_i - z_j|^2 / (2 sigma^2))";
+  d.value = [split, sigma](const Comparison& c) {
+    const Tensor z = rows(c.pred), y = c.batch.y;
+    const Tensor first = cast(less(y, scalar_like(y, static_cast<double>(split))), z.dtype()), other = 1.0 - first;
+    const Tensor a = sum(first), b = sum(other), both = minimum(a, 1.0) * minimum(b, 1.0);
+    const Tensor w = reshape(first / maximum(a, 1.0) - other / maximum(b, 1.0), {-1, 1});
+    const Tensor length = sum(square(z), {1}, true);
+    const Tensor apart = length + matrix_transpose(length) - matmul(z, z, false, true) * 2.0;
+    const Tensor kernel = exp(apart * (-0.5 / (sigma * sigma)));
+    return reshape(matmul(matmul(w, kernel, true, false), w) * both, {1});
+  };
+  return d;
+}
 }  // namespace
 
 const Table<Discrepancy>& alignment_discrepancies() {
-  static const Table<Discrepancy> entries{{"linear_cka", make_linear_cka}};
+  static const Table<Discrepancy> entries{{"linear_cka", make_linear_cka}, {"group_mmd", make_group_mmd}};
   return entries;
 }
 

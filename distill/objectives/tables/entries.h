@@ -22,13 +22,13 @@ using Table = std::map<std::string, Entry (*)(TableArgs&), std::less<>>;
 
 /// kl(forward|reverse), js(beta), jeffreys, dkd(alpha=1 beta=8), pearson(rows|columns).
 const Table<Discrepancy>& logit_discrepancies();
-/// ce(smoothing=0), joint_ce, worst_group_ce, chosen_ce.
+/// ce(smoothing=0), joint_ce, worst_group_ce, chosen_ce, label_gap.
 const Table<Discrepancy>& label_discrepancies();
 /// soft_ce, brier, ofa(eps=1).
 const Table<Discrepancy>& soft_target_discrepancies();
 /// plackett_luce, bce, list_ce, discriminate.
 const Table<Discrepancy>& score_discrepancies();
-/// linear_cka.
+/// linear_cka, group_mmd(split sigma=1).
 const Table<Discrepancy>& alignment_discrepancies();
 /// sq, l1, smooth_l1(beta=1), cos (per vector of the last axis), row_kl(eps) of probabilities, norm and whole_cos (of
 /// the whole batch), ofd, scaled_label(scale).
@@ -38,7 +38,7 @@ const Table<Discrepancy>& list_discrepancies();
 /// nce(tau=.07), diagonal_ce, mi_alpha(alpha).
 const Table<Discrepancy>& contrastive_discrepancies();
 /// Of samples: none, standardize (per row: subtract the mean, divide by the unbiased deviation + 1e-7), normalize (rows
-/// to unit length), pool (global average), token(i), layer_norm, grid(n), attention_map(p=2),
+/// to unit length), unit (every token), pool (global average), token(i), layer_norm, grid(n), attention_map(p=2),
 /// channel_gram, flow, scores, splade.
 const Table<Relation>& relations();
 /// Of the whole batch: similarity, distances, angles, cosine_share, rbf_series(order=2 gamma=.4), centred_gram,
@@ -56,6 +56,10 @@ const Table<UnitWeight>& unit_weights();
 /// compose(SPACE STATE TIME) of the clean state and the noise, predict(STATE TIME SPACE role=teacher cond=given
 /// guide=none), and step(STATE s t role=teacher cond=given guide=none steps=1) along a role's flow by DDIM.
 const Table<State>& states();
+/// Entries of states(), of masked autoencoders: patches(STATE patch mask=.75 views=1 which=hidden|visible) and
+/// hog(STATE patch cell=8 mask views which), rows [n, views * k, d] that nn/models/mae.h hides or shows at the step.
+State make_patches_state(TableArgs& args);
+State make_hog_state(TableArgs& args);
 
 /// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.
 Tensor rows(const Tensor& t);

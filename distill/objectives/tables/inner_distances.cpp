@@ -46,13 +46,16 @@ Tensor normalised_sq(const InnerPairs& pairs) {
   return left / whole;
 }
 
+/// The mean of min(top1 - top2, limit).
+Tensor mean_margin(const Tensor& a, double limit) {
+  const Tensor top = top_k(a, 2).values;
+  return mean(minimum(slice(top, 1, 0, 1) - slice(top, 1, 1, 2), limit));
+}
+
 /// Half the mean square, less the mean of min(top1 - top2, 1/K) of the predictions (the label term of Zhou et al.
 /// 2022).
 Tensor margin_mse(const Tensor& a, const Tensor& b) {
-  const auto classes = static_cast<double>(a.size(1));
-  const Tensor top = top_k(a, 2).values;
-  const Tensor margin = slice(top, 1, 0, 1) - slice(top, 1, 1, 2);
-  return mean(square(a - b)) * 0.5 - mean(minimum(margin, 1.0 / classes));
+  return mean(square(a - b)) * 0.5 - mean_margin(a, 1 / static_cast<double>(a.size(1)));
 }
 
 /// mean_t sqrt(a (|A| - |B|)^2 + p 2 (|A| |B| - Re A Re B - Im A Im B)) of characteristic values [2, t]; with a = p the
@@ -83,6 +86,13 @@ InnerDistance make_inner_distance(const Call& call, const NumberMap& numbers) {
          return summed([](const Tensor& a, const Tensor& b) { return mean(soft_cross_entropy(a, b)); });
        }},
       {"dot", [](TableArgs&) { return summed([](const Tensor& a, const Tensor& b) { return sum(a * b); }); }},
+      {"ce_margin",
+       [](TableArgs& args) {
+         const double scale = args.number("scale", 1.0, {.above = 0}), margin = args.number("margin", 0.5);
+         return summed([=](const Tensor& a, const Tensor& b) {
+           return mean(soft_cross_entropy(a * scale, b)) - mean_margin(a, margin / static_cast<double>(a.size(1)));
+         });
+       }},
       {"margin_mse", [](TableArgs&) { return summed(margin_mse); }},
       {"normalised_sq", [](TableArgs&) { return InnerDistance(normalised_sq); }},
       {"ncf", [](TableArgs& args) {

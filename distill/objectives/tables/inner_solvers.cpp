@@ -1,4 +1,6 @@
 // distill/objectives/tables/inner_solvers.cpp -- how the net of an Inner term comes to its weights or predictions.
+#include "distill/objectives/tables/inner_solvers.h"
+
 #include "autograd/checkpoint.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/create.h"
@@ -7,7 +9,6 @@
 #include "autograd/ops/shape.h"
 #include "distill/objectives/inner.h"
 #include "distill/objectives/match.h"
-#include "distill/objectives/tables/entries.h"
 
 namespace retort {
 
@@ -134,6 +135,8 @@ InnerSolver make_inner_solver(const Call& call, const std::string& set, const Nu
     solver = make_direct(args);
   } else if (call.name == "ridge") {
     solver = make_ridge(args);
+  } else if (call.name == "linearised") {
+    solver = make_linearised(args);
   } else if (call.name == "unroll") {
     Unroll u = parse_unroll(args, set);
     u.momentum = args.number("momentum", 0.0, {.min = 0, .max = 1});
@@ -145,7 +148,7 @@ InnerSolver make_inner_solver(const Call& call, const std::string& set, const Nu
     u.truncate = u.recompute = true;
     solver = u;
   } else {
-    fail_lookup(call, "solver", {"direct", "unroll", "tesla", "ridge"});
+    fail_lookup(call, "solver", {"direct", "unroll", "tesla", "ridge", "linearised"});
   }
   args.done();
   return solver;

@@ -1,6 +1,7 @@
 // distill/objectives/tables/label_discrepancies.cpp -- comparisons of class logits with labels, given or made.
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/create.h"
+#include "autograd/ops/elementwise.h"
 #include "autograd/ops/losses.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
@@ -113,6 +114,16 @@ Discrepancy make_chosen_ce(TableArgs&) {
   };
   return d;
 }
+/// How far two networks' distances from the label are apart: a label of one number for each image and view (NRR-DD,
+/// Tran et al. 2025, 2503.18267).
+Discrepancy make_label_gap(TableArgs&) {
+  Discrepancy d;
+  d.formula = "(CE(y, z) - CE(y, t))^2";
+  d.value = [](const Comparison& c) {
+    return square(cross_entropy(rows(c.pred), c.batch.y) - cross_entropy(rows(c.target), c.batch.y));
+  };
+  return d;
+}
 }  // namespace
 
 const Table<Discrepancy>& label_discrepancies() {
@@ -121,6 +132,7 @@ const Table<Discrepancy>& label_discrepancies() {
       {"joint_ce", make_joint_ce},
       {"worst_group_ce", make_worst_group_ce},
       {"chosen_ce", make_chosen_ce},
+      {"label_gap", make_label_gap},
   };
   return entries;
 }

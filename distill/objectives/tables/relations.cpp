@@ -76,6 +76,9 @@ Tensor splade(const Tensor& z) {
   return e.rank() == 3 ? max(e, {1}) : e;
 }
 
+/// Every token of length 1.
+Tensor unit_vectors(const Tensor& t) { return t / sqrt(maximum(sum(square(t), {-1}, true), 1e-24)); }
+
 /// Every token of mean 0 and variance 1 over its features.
 Tensor layer_normed(const Tensor& t) { return layer_norm(vectors(t), {}, {}, 1e-6); }
 
@@ -108,6 +111,7 @@ const Table<Relation>& relations() {
        }},
       {"attention_map", attention_map},
       {"layer_norm", of<layer_normed>},
+      {"unit", of<unit_vectors>},
       {"channel_gram", of<channel_gram>},
       {"flow", of_list<flow>},
       {"scores", of_list<scores>},

@@ -178,6 +178,8 @@ const Table<State>& states() {
        }},
       {"predict", make_predict},
       {"dsa", make_dsa},
+      {"patches", make_patches_state},
+      {"hog", make_hog_state},
       {"same", [](TableArgs& args) { return of_state(args.word("state"), [](const Tensor& x) { return x; }); }},
       {"flip",
        [](TableArgs& args) { return of_state(args.word("state"), [](const Tensor& x) { return flip(x, {3}); }); }},
