@@ -39,7 +39,9 @@ class Match final : public Term {
     Tensor time_weight;
     if (spec_.time_weight) {
       const State* state = spec_.plan.find(spec_.pred[0].at);
-      time_weight = spec_.time_weight({in.states.at(state->time), {}, *in.schedule});
+      const std::string& end = spec_.pred[0].to;
+      time_weight =
+          spec_.time_weight({in.states.at(state->time), end.empty() ? Tensor() : in.states.at(end), *in.schedule});
     }
     return value(c, time_weight);
   }
@@ -144,7 +146,10 @@ std::string Read::str() const {
   if (from == From::head) text += "." + head;
   for (std::size_t i = 0; i < taps.size(); ++i)
     text += (i == 0 ? "." : "+") + taps[i].path + (taps[i].port == "out" ? "" : ":" + taps[i].port);
-  return at == "x" ? text : text + "@" + at;
+  if (at != "x") text += "@" + at;
+  if (!to.empty()) text += ">" + to;
+  if (!through.empty()) text += "+" + through + ">" + finally;
+  return text;
 }
 
 std::unique_ptr<Term> make_match(MatchSpec spec) { return std::make_unique<Match>(std::move(spec)); }
@@ -166,6 +171,10 @@ Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
     if (const auto at = r.role.find('@'); at != std::string::npos) {
       r.at = r.role.substr(at + 1);
       r.role.erase(at);
+      if (const auto to = r.at.find('>'); to != std::string::npos) {
+        r.to = r.at.substr(to + 1);
+        r.at.erase(to);
+      }
     }
     if (const auto cond = r.role.find('('); cond != std::string::npos && r.role.ends_with(")")) {
       r.cond = r.role.substr(cond + 1, r.role.size() - cond - 2);
@@ -195,6 +204,7 @@ Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
     const std::string out = node.get_choice("out", {"logits", "out", "x0", "eps", "v", "score", "dxdt"}, "out");
     if (out != "logits" && out != "out") r.space = make_space(Call{out, {}, node.where()});
   }
+  r.to = node.get("to", "");
   r.cond = node.get("cond", "given");
   if (node.has("guide")) r.guide = Weight::of(parse_call(node.child("guide")), numbers);
   r.live = node.has("live") && node.get<bool>("live");
@@ -206,7 +216,7 @@ StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule
   if (term.has("times")) {
     if (!schedule) term.child("times").fail("no role of this term has a schedule of noise");
     for (Config& t : term.child("times").items())
-      plan.times.push_back({t.key(), make_time_law(parse_call(t), *schedule)});
+      plan.times.push_back({t.key(), make_time_law(parse_call(t), *schedule, numbers)});
   }
   if (term.has("points"))
     for (Config& p : term.child("points").items()) plan.states.push_back(make_state(p.key(), parse_call(p), numbers));
@@ -227,7 +237,13 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
   Config& target = term.child("target");
   if (!(target.is_scalar() && target.as<std::string>() == "label"))
     s.target = parse_reads(target, numbers, s.plan, false);
+  parse_comparison(s, term, numbers);
+  return s;
+}
+
+void parse_comparison(MatchSpec& s, Config& term, const NumberMap& numbers) {
   s.d = make_discrepancy(parse_call(term.child("d")), numbers);
+  Config& target = term.has("target") ? term.child("target") : term;
   if (s.d.labels && !s.target.empty()) target.fail("this discrepancy compares with labels; write target: label");
   if (!s.d.labels && s.target.empty()) target.fail("this discrepancy needs a read of a role, not labels");
   const Relation same{[](const Tensors& list) { return list; }};
@@ -245,7 +261,6 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
   if (term.has("pairs")) s.pairs = term.get<std::vector<double>>("pairs");
   parse_temperatures(s, term);
   parse_reduce(s, term);
-  return s;
 }
 
 }  // namespace retort

@@ -1,14 +1,16 @@
 #include "distill/train/terms.h"
 
 #include "distill/objectives/direction.h"
+#include "distill/objectives/flow_map.h"
 #include "distill/objectives/match.h"
 
 namespace retort {
 
 std::unique_ptr<Term> make_term(const std::string& name, Config& node, const NumberMap& numbers,
                                 const NoiseSchedule* schedule) {
-  if (node.get_choice("kind", {"match", "direction"}) == "match")
-    return make_match(parse_match(name, node, numbers, schedule));
+  const std::string kind = node.get_choice("kind", {"match", "direction", "flowmap"});
+  if (kind == "match") return make_match(parse_match(name, node, numbers, schedule));
+  if (kind == "flowmap") return make_flow_map(parse_flow_map(name, node, numbers, schedule));
   return make_direction(parse_direction(name, node, numbers, schedule));
 }
 

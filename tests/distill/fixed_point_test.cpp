@@ -111,3 +111,23 @@ TEST_CASE("fixed points: a denoiser learns the law of its data") {
   const auto [mean, deviation] = student_after("flow-matching", 400, {"method.terms.flow.target=noise"});
   for (const double s : deviation) CHECK(s < .5);
 }
+
+TEST_CASE("fixed points: students of flow maps end at the exact map of the teacher's law") {
+  const auto ends_there = [](const std::string& slug, int steps, const std::vector<std::string>& overrides,
+                             double within) {
+    CAPTURE(slug);
+    const auto [mean, deviation] = student_after(slug, steps, overrides);
+    CHECK(std::abs(mean[0] - .7) < within);
+    CHECK(std::abs(mean[1] + .3) < within);
+    for (const double s : deviation) CHECK(std::abs(s - 1.14) < within);
+  };
+  ends_there("solver-kd", 200, {"method.terms.fit.step.by=n(8 heun)"}, .05);
+  ends_there("guidance-kd", 300, {}, .05);
+  ends_there("cd", 300, {}, .05);
+  ends_there("ct", 300, {}, .1);
+  ends_there("lcm", 300, {}, .1);
+  ends_there("reflow", 200, {"method.terms.flow.points.end=step(e noisy clean steps=8 by=heun)"}, .05);
+  ends_there("shortcut", 300, {}, .1);
+  ends_there("meanflow", 300, {}, .1);
+  ends_there("scm", 300, {"method.numbers.r=1"}, .1);
+}

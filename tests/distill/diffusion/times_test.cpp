@@ -24,7 +24,7 @@ Times draw(const Program& program, const NoiseSchedule& s, std::int64_t n = 4000
            double progress = 0, std::uint32_t step = 3) {
   std::vector<NamedLaw> laws;
   for (const auto& [name, text] : program) laws.push_back({name, make_time_law(parse_call(text, "test"), s)});
-  return draw_times(laws, Rng(7), "term", step, ids(n, first), progress);
+  return draw_times(laws, Rng(7), "term", step, ids(n, first), Clock{.step = std::llround(1000 * progress), .steps = 1000});
 }
 std::vector<double> one(const std::string& text, const NoiseSchedule& s, std::int64_t n = 4000) {
   return draw({{"t", text}}, s, n).at("t").values();
