@@ -131,12 +131,14 @@ Tensor ClosedForm::clean_of_flow(const Tensor& x, const Tensor& t, const Tensor&
   const Frame f = frame(x, t, schedule);
   const SignalNoise<Tensor> end = schedule.at(s);
   const Tensor alpha = column(f.level.signal, f.offset), sigma = column(f.level.noise, f.offset);
-  const Tensor tau = column(end.noise / end.signal, f.offset), far = sqrt(f.spread),
-               near = sqrt(variance_ + square(tau));
-  // With y = x / alpha, tau = sigma / alpha, R^2 = variance + tau^2 and y_s - m = (R_s / R_t) (y_t - m): the line from
-  // y_t through y_s meets tau = 0 there, written without dividing by alpha_t or t - s.
-  const Tensor lift = alpha + (square(alpha * near) + square(sigma)) / (far * near + sigma * tau);
-  Tensor toward_data = f.offset * variance_ * lift / (far * (far + alpha * near));
+  const Tensor alpha_s = column(end.signal, f.offset), sigma_s = column(end.noise, f.offset);
+  const Tensor far = sqrt(f.spread), near = sqrt(square(alpha_s) * variance_ + square(sigma_s));
+  const Tensor pure = less_equal(alpha_s, scalar_like(alpha_s, 0)), one = scalar_like(alpha_s, 1);
+  const Tensor kept = where(pure, one, alpha / where(pure, one, alpha_s));
+  // With y = x / alpha and tau = sigma / alpha, y_s - m = (R_s / R_t) (y_t - m), R^2 = variance + tau^2: the line from
+  // y_t through y_s meets tau = 0 there, written without dividing by alpha_t, t - s or, at s = t, alpha_s.
+  const Tensor lift = alpha + (kept * alpha * square(near) + alpha_s * square(sigma)) / (far * near + sigma * sigma_s);
+  Tensor toward_data = f.offset * variance_ * lift / (far * (far + kept * near));
   if (basis_.defined()) toward_data = rotated(toward_data, basis_, true);
   return mixed(softmax(log_joint(f, label), 1), means_ + toward_data, x);
 }

@@ -25,8 +25,8 @@ class ClosedForm {
   Tensor flow_map(const Tensor& x, const Tensor& t, const Tensor& s, const NoiseSchedule& schedule,
                   const Tensor& label = {}) const;
   /// The clean sample whose ddim_jump from x at t lands where the flow does at s <= t: the answer of an exact network
-  /// with two times. At s = t it is the mean of x0. Also sound where alpha_t = 0; variance > 0 and alpha_s > 0. Rows as
-  /// in flow_map.
+  /// with two times. At s = t it is the mean of x0. Also sound where alpha_t = 0; variance > 0. Rows as in
+  /// flow_map.
   Tensor clean_of_flow(const Tensor& x, const Tensor& t, const Tensor& s, const NoiseSchedule& schedule,
                        const Tensor& label = {}) const;
   /// Share of each component in the density at x, [n, k].

@@ -174,8 +174,21 @@ TimeLaw make_later(Entry& entry) {
 TimeLaw make_earlier(Entry& entry) {
   const One t = operand(entry.args.call("t"));
   const double gap = entry.args.number("gap", {.min = 0});
-  const double least = entry.args.number("least", entry.schedule.clean(), {.min = entry.schedule.clean()});
-  return law_of([t, gap, least](TimeDraw& draw) { return std::max(t(draw) - gap, least); });
+  const auto named = entry.args.optional_call("least");
+  const double clean = entry.schedule.clean();
+  if (named && named->number() && *named->number() < clean) named->fail(fmt::format("no time is before {}", clean));
+  const One least = named ? operand(*named) : One([clean](TimeDraw&) { return clean; });
+  return law_of([t, gap, least](TimeDraw& draw) { return std::max(t(draw) - gap, least(draw)); });
+}
+
+TimeLaw make_recent(Entry& entry) {
+  const One t = operand(entry.args.call("t"));
+  const Weight share = entry.number("share");
+  const double same = entry.args.number("q", 0, {.min = 0, .max = 1});
+  return law_of([t, share, same](TimeDraw& draw) {
+    const double from = t(draw), which = draw.uniform(), u = draw.uniform();
+    return which < same ? from : from * (1 - share.at(draw.clock) * u);
+  });
 }
 
 TimeLaw make_past(Entry& entry) {
@@ -361,6 +374,7 @@ TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule, const Num
       {"later", make_later},
       {"earlier", make_earlier},
       {"gap", make_gap},
+      {"recent", make_recent},
       {"capped", make_capped},
       {"past", make_past},
       {"between", make_between},
@@ -373,6 +387,8 @@ TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule, const Num
       {"targets", make_targets},
   };
   if (call.number()) return law_of(operand(call));
+  if (call.args.empty() && numbers.contains(call.name))
+    return law_of([number = Weight::of(call, numbers)](TimeDraw& draw) { return number.at(draw.clock); });
   Entry entry{call, CallArgs(call), schedule, numbers};
   TimeLaw law = lookup(table, call, "law of times")(entry);
   entry.args.done();

@@ -41,7 +41,7 @@ struct TimeLaw {
 };
 
 /// Laws of one time, in the schedule's coordinate; "fraction" is of the way from t_min to t_max:
-///   a number                   that time
+///   a number                   that time; so too the name of one of the preset's
 ///   frac(u0 u1)                fraction uniform in [u0, u1)
 ///   index(i0 i1)               a whole number, both ends included
 ///   lognormal(m s)             log(sigma / alpha) normal; atan_lognormal(m s) the same on a trig schedule, where it is
@@ -53,7 +53,8 @@ struct TimeLaw {
 ///   of another law -> gamma u / (1 + (gamma - 1) u) interval(a b)              uniform between two times, numbers or
 ///   names (refused unless a <= b) later(t eta)               t + eta (t - t_min) U, at most t_max;  earlier(t gap
 ///   least)  t
-///   - gap, at least `least`, which is clean unless given; past(t gap) t + gap, at most t_max; between(a b share) a +
+///   - gap, at least `least`, a number or name, which is clean unless given; recent(t share q=0) t with probability q,
+///   else (1 - share U) t;  past(t gap) t + gap, at most t_max; between(a b share) a +
 ///   share (b - a); until(share first then) of law `first` until that share of the run is over, then of the other;
 ///   gap(t R)                   t - R U, at least clean: never farther than R (DisCa) capped(t u0 u1) uniform below t,
 ///   then limited to fractions [u0, u1]

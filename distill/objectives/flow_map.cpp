@@ -24,8 +24,10 @@ Tensor eulerian_tangent(const Tensor& w, const Tensor& dw, const Tensor& v, cons
 namespace {
 class FlowMap final : public Term {
  public:
-  explicit FlowMap(FlowMapSpec spec)
-      : residual_(std::move(spec.residual)), reads_{std::move(spec.pred)}, match_(make_match(std::move(spec.match))) {}
+  explicit FlowMap(FlowMapSpec spec) : residual_(std::move(spec.residual)), reads_{std::move(spec.pred)} {
+    if (spec.match.log_variance) reads_.push_back(*spec.match.log_variance);
+    match_ = make_match(std::move(spec.match));
+  }
   const std::string& name() const override { return match_->name(); }
   Scope scope() const override { return match_->scope(); }
   const std::vector<Read>& reads() const override { return reads_; }
@@ -35,7 +37,8 @@ class FlowMap final : public Term {
 
   Part eval(const TermInput& in) const override {
     const auto [pred, target] = residual_(in.signals[0], in);
-    const Signals compared{{pred}, {stop_gradient(target)}};
+    Signals compared{{pred}, {stop_gradient(target)}};
+    compared.insert(compared.end(), in.signals.begin() + 1, in.signals.end());
     return match_->eval({in.batch, compared, in.clock, in.states, in.schedule});
   }
 
@@ -249,6 +252,32 @@ void eulerian(Building& b) {
   };
 }
 
+/// z less its velocity times t - u, and on by two jumps of the target, through m; the slope is pulled by the limited
+/// quotient of where the two land apart.
+void secant(Building& b) {
+  using Kind = NoiseSchedule::Kind;
+  if (b.schedule.kind() != Kind::flow && b.schedule.kind() != Kind::ve)
+    b.term.child("residual").fail("secant is written on flow and ve");
+  b.need("u");
+  b.need("m");
+  const double limit = b.term.get_real("limit", 1.0, {.above = 0});
+  add_velocity(b, kFrom, "t");
+  b.add("zu", "u", [](const StateInput& in) {
+    const Tensor x = stop_gradient(in.states.at(kFrom));
+    return x - per_sample(in.states.at("t") - in.states.at("u"), x) * in.states.at(kVelocity);
+  });
+  add_jump(b, "zm", "zu", "u", "m");
+  add_jump(b, kTarget, "zm", "m", "s");
+  b.spec.pred.to = "s";
+  b.spec.pred.space = Space::dxdt;
+  b.spec.residual = [limit](const Tensors& read, const TermInput& in) {
+    const Tensor slope = stop_gradient(read[0]), x = stop_gradient(in.states.at(kFrom)), &t = in.states.at("t");
+    const Tensor landed = x - per_sample(t - in.states.at("s"), x) * slope;
+    const Tensor apart = (in.states.at(kTarget) - landed) / per_sample(t - in.states.at("u"), x);
+    return std::pair{read[0], slope - clamp(apart, -limit, limit)};
+  };
+}
+
 void lagrangian(Building& b) {
   add_jump(b, "landed", kFrom, "t", "s");
   add_velocity(b, "landed", "s");
@@ -273,11 +302,9 @@ std::unique_ptr<Term> make_flow_map(FlowMapSpec spec) { return std::make_unique<
 
 FlowMapSpec parse_flow_map(const std::string& name, Config& term, const NumberMap& numbers,
                            const NoiseSchedule* schedule) {
-  static const std::map<std::string, void (*)(Building&), std::less<>> residuals{{"endpoint", endpoint},
-                                                                                 {"two_point", two_point},
-                                                                                 {"semigroup", semigroup},
-                                                                                 {"eulerian", eulerian},
-                                                                                 {"lagrangian", lagrangian}};
+  static const std::map<std::string, void (*)(Building&), std::less<>> residuals{
+      {"endpoint", endpoint}, {"two_point", two_point}, {"semigroup", semigroup},
+      {"eulerian", eulerian}, {"secant", secant},       {"lagrangian", lagrangian}};
   if (!schedule) term.fail("no role has a schedule of noise");
   FlowMapSpec spec;
   spec.match.name = name;

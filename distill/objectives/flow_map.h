@@ -23,6 +23,9 @@ std::unique_ptr<Term> make_flow_map(FlowMapSpec spec);
 ///   along
 ///                the path with `velocity`: see eulerian_tangent; on flow, ve and trig, where w is divided by
 ///                sigma_data
+///   secant       w against w - clip(r, limit), r = (X' - X) / (t - u): X where w goes from z, X' where the target
+///   goes,
+///                in two jumps by way of m, from z - (t - u) velocity; flow and ve (RCGM, TwinFlow)
 ///   lagrangian   d/ds jump(z, t -> s), through which the gradient flows, against `velocity` where the jump lands
 /// Keys: `pred: student` and `target: self` (roles; self is pred's), cond; `step: data` (the same noise at the other
 /// time) or {by: STEP, role, cond, guide}, STEP of the table or `jump`, the role's own, and for stochastic ones

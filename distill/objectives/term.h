@@ -19,7 +19,8 @@ struct Batch {
 
 struct Read;
 /// Asks the role of a read, under its condition and guidance, at a noisy state, without gradient: its prediction of the
-/// clean sample, or with an end time s where it jumps to, under the dropout of the trained pass.
+/// clean sample, or with an end time s where it jumps to (unless the read names a space), under the dropout of the
+/// trained pass.
 struct AskDenoiser {
   using Answer = std::function<Tensor(const Read& read, const Tensor& x, const Tensor& t, const Tensor& s)>;
   Answer answer;

@@ -147,7 +147,7 @@ Tensor Answers::ask(const Read& r, const Tensor& x, const Tensor& t, const Tenso
     if (!r.guide_at.empty()) scale = scale * cast(known.at(r.guide_at), x.dtype());
     x0 = guide(answers[0], answers[1], scale);
   }
-  if (s.defined()) x0 = role.diffusion->boundary.jump(x0, x, t, s, role.diffusion->schedule);
+  if (s.defined() && !r.space) x0 = role.diffusion->boundary.jump(x0, x, t, s, role.diffusion->schedule);
   return live ? x0 : stop_gradient(x0);
 }
 
@@ -279,6 +279,12 @@ const NoiseSchedule* schedule_of(const Term& term, const Roles& roles) {
     const auto role = roles.find(r.role);
     if (role != roles.end() && role->second.diffusion && r.at != "x") return &role->second.diffusion->schedule;
   }
+  if (term.plan().times.empty()) return nullptr;
+  // It compares states alone.
+  const auto teacher = roles.find("teacher");
+  if (teacher != roles.end() && teacher->second.diffusion) return &teacher->second.diffusion->schedule;
+  for (const auto& [name, role] : roles)
+    if (role.diffusion) return &role.diffusion->schedule;
   return nullptr;
 }
 

@@ -50,6 +50,7 @@ struct Given {
   Clock clock;
   std::optional<NoiseSchedule> schedule;
   std::map<std::string, Call> nets;  ///< closed forms that answer as roles
+  TensorMap conditions;              ///< other labels by name
 
   Tensors signal(const Read& r, const std::string& where) const {
     Tensors list;
@@ -90,6 +91,11 @@ Given parse_given(Config& check) {
       g.signals[s.key()] = tensor_of(s);
     }
   }
+  if (check.has("labels"))
+    for (Config& l : check.child("labels").items()) {
+      const auto labels = l.as<std::vector<std::int64_t>>();
+      g.conditions[l.key()] = Tensor::of<std::int64_t>(labels, {static_cast<std::int64_t>(labels.size())});
+    }
   if (check.has("nets"))
     for (Config& net : check.child("nets").items()) g.nets.emplace(net.key(), parse_call(net));
   if (check.has("schedule")) g.schedule = make_schedule(parse_call(check.child("schedule")));
@@ -146,10 +152,11 @@ void add_roles(Roles& roles, Config& method, const Given& given) {
   for (const auto& [name, call] : given.nets) {
     Role& role = roles[name];
     role.name = name;
-    role.model = build_denoiser(call, {});
+    role.model = build_model(call, {});  // parameters are 0
     role.compute = DType::f64;
     convert(*role.model, DType::f64);
     role.net = model_net(role);
+    if (!is_denoiser(call)) continue;
     const NoiseSchedule schedule = dynamic_cast<const OracleNet&>(*role.model).schedule();
     role.diffusion = Diffusion{schedule, Output(Output::Kind::x0)};
     const std::string own = name.substr(0, name.find('.'));  // R.ema jumps as R does
@@ -164,8 +171,10 @@ Values evaluate_nets(Config method, const Given& given, const std::string& phase
   const auto updates = phase_of(method, phase).child("update").items();
   Roles roles;
   add_roles(roles, method, given);
-  const auto trained = updates.at(update).get().get<std::vector<std::string>>("train");
-  const NoiseSchedule& schedule = roles.at(trained.at(0)).diffusion->schedule;
+  const auto names = updates.at(update).get().get<std::vector<std::string>>("train");
+  const std::set<std::string> trained(names.begin(), names.end());
+  const Stores stores;
+  const NoiseSchedule& schedule = roles.at(names.at(0)).diffusion->schedule;
   Tape tape;
   Leaves leaves(tape);
   Pass pass;
@@ -173,6 +182,7 @@ Values evaluate_nets(Config method, const Given& given, const std::string& phase
   Batch batch;
   batch.x = given.signals.at("x");
   batch.y = given.labels;
+  batch.labels = given.conditions;
   batch.sample = batch.index = arange(batch.size());
   for (const auto& [name, value] : given.signals)
     if (name != "x") batch.more[name] = value;
@@ -180,7 +190,7 @@ Values evaluate_nets(Config method, const Given& given, const std::string& phase
   Tensor total;
   for (Config& weight : updates.at(update).get().child("terms").items()) {
     const auto term = make_term(weight.key(), method.child("terms." + weight.key()), numbers, &schedule);
-    Answers answers(roles, {}, batch, {trained.begin(), trained.end()}, pass, given.clock);
+    Answers answers(roles, stores, batch, trained, pass, given.clock);
     answers.wish(*term);
     const Tensor value = term->eval(answers.input(*term, answers.signals(*term))).total * (1.0 / term->units(batch));
     values.terms[weight.key()] = value.item();
@@ -189,7 +199,7 @@ Values evaluate_nets(Config method, const Given& given, const std::string& phase
   }
   values.total = total.item();
   Tensors parameters;
-  for (const std::string& role : trained)
+  for (const std::string& role : names)
     for (const NamedParameter& p : parameters_of(roles.at(role))) parameters.push_back(leaves.of(*p.parameter, false));
   values.pull = weighted_sum(tape.gradients(total, parameters));
   return values;

@@ -138,7 +138,7 @@ def square(a, b):
     return sum((p - q) ** 2 for p, q in zip(a, b))
 
 
-def show(name, loss, weights=None):
+def show(name, loss, weights=None, more=0.0):
     """loss(student) -> {term: mean over samples}, with `student` a function of its parameters for what is live and
     without arguments for what is constant."""
     def values(parameters):
@@ -148,7 +148,7 @@ def show(name, loss, weights=None):
     terms = values(zero)
     weights = weights or {k: 1 for k in terms}
     total = sum(weights[k] * v for k, v in terms.items())
-    pull = 0.0
+    pull = more
     for i in range(4):
         moved = [1j * H if j == i else 0.0 for j in range(4)]
         pull += (i + 1) * sum(weights[k] * v for k, v in values(moved).items()).imag / H
@@ -353,9 +353,12 @@ def scm(warmup=0.5, c=0.1, sd=0.5):
             length = sum(a.real**2 for a in g) ** 0.5
             target = [a + b / (length + c) for a, b in zip(f, g)]
             out.append(square(raw(student(trig), z, t), target) / (sd * sin / cos).real / 2)
-        return {"cd": mean(out)}
+        return {"cd": mean(out)}, out
 
-    show("scm", loss)
+    # e^-l L + l at l = w t + b = 0 has the slopes t (1 - L) and 1 - L: parameters 5 and 6.
+    each = loss(lambda s: Gaussian(s, STUDENT))[1]
+    more = mean((5 * t + 6) * (1 - v.real) for t, v in zip(T, each))
+    show("scm", lambda student: loss(student)[0], more=more)
 
 
 def ctm():
@@ -458,7 +461,139 @@ def slimflow(b=0.75):
     show("slimflow-one", one_step)
 
 
+def clip(v, limit):
+    return max(-limit, min(limit, complex(v).real))
+
+
+def barron(a, b, c=0.001):
+    error = square(a, b) / len(a)
+    return error / (complex(error).real / c**2 + 1) ** 0.5 / c
+
+
+def slope(net, z, t, s):
+    return [(q - p) / t for q, p in zip(z, net.clean(z, t, s))]
+
+
+def twinflow():
+    T, S, U, M, fake = [0.9, 0.6], [0.3, 0.55], [0.89, 0.59], [0.595, 0.57], ((0.4, -0.5), 0.8)
+    still, average, other = Gaussian(flow, STUDENT), Gaussian(flow, AVERAGE), None
+
+    def loss(student, fake_student):
+        maps, fakes, goals = [], [], []
+        for (x, e), t, s, u, m in zip(pairs(), T, S, U, M):
+            z, v = add(flow, x, e, t), [b - a for a, b in zip(x, e)]
+            here = [q - (t - u) * w for q, w in zip(z, v)]
+            half = [q - (u - m) * w for q, w in zip(here, slope(average, here, u, m))]
+            target = [q - (m - s) * w for q, w in zip(half, slope(average, half, m, s))]
+            f = slope(still, z, t, s)
+            landed = [q - (t - s) * w for q, w in zip(z, f)]
+            pulled = [w - clip((a - b) / (t - u), 1) for w, a, b in zip(f, target, landed)]
+            weight = cmath.tan((1 - (t - s)) * pi / 2.5) + 1
+            maps.append(weight * barron(slope(student(flow), z, t, s), pulled))
+            fakes.append(barron(slope(fake_student, z, t, t), v))
+            a, b = slope(Gaussian(flow, fake), z, t, t), slope(still, z, t, t)
+            goals.append(barron(x, [p + clip(q - r, 1) for p, q, r in zip(x, a, b)]))
+        each = mean(maps)
+        return {"end": each, "near": each, "any": each, "fake": mean(fakes), "rectify": mean(goals)}
+
+    # Parameters of a mixture: shifts of both components, then growths.
+    weights = {"end": 0.25, "near": 0.25, "any": 0.25, "fake": 0.25, "rectify": 0.5}
+
+    def values(p):
+        return loss(lambda s: Gaussian(s, STUDENT, p[:2], p[4:6]), Gaussian(flow, fake, p[2:4], p[6:]))
+
+    terms = values([0.0] * 8)
+    pull = 0.0
+    for i in range(8):
+        moved = values([1j * H if j == i else 0.0 for j in range(8)])
+        pull += (i + 1) * sum(weights[k] * complex(v) for k, v in moved.items()).imag / H
+    print("twinflow")
+    print("  terms: {" + ", ".join(f"{k}: {complex(v).real:.12g}" for k, v in terms.items()) + "}")
+    print(f"  total: {complex(sum(weights[k] * v for k, v in terms.items())).real:.12g}\n  pull: {pull:.12g}")
+
+
+def self_e():
+    T, S, fresh = [0.9, 0.6], [0.3, 0.6], [[0.2, -0.7], [1.1, 0.4]]
+    still, average = Gaussian(flow, STUDENT), Gaussian(flow, AVERAGE)
+
+    def loss(student):
+        out = []
+        for (x, e), n, t, s in zip(pairs(), fresh, T, S):
+            z = add(flow, x, e, t)
+            jump = still.clean(z, t, s)
+            zs = add(flow, jump, n, s)
+            judged = [p - (a - b) for p, a, b in zip(jump, still.mean(zs, s), average.mean(zs, s))]
+            pull = t / (1 - t) - s / (1 - s)
+            y = [p + pull * q for p, q in zip(x, judged)]
+            scale = (sum(p * p for p in x) / sum(q * q for q in y)) ** 0.5
+            out.append(square(student(flow).clean(z, t, s), [scale * q for q in y]) / 2)
+        return {"fit": mean(out)}
+
+    show("self-e", loss)
+
+
+def sure_score(level=0.5, d=0.001, c=0.01, rise=0.5):
+    T, probe = [0.7, 3.0], [[0.2, -0.7], [1.1, 0.4]]
+
+    def loss(student):
+        error, divergence, dsm = [], [], []
+        net = student(ve)
+        for (y, e), n, t in zip(pairs(), probe, T):
+            h, moved = net.mean(y, level), net.mean([p + d * q for p, q in zip(y, n)], level)
+            error.append(square(h, y) / 2)
+            divergence.append(level**2 * sum(q * (a - b) for q, a, b in zip(n, moved, h)) / 2 / d)
+            z = add(ve, h, e, t)
+            score = [(p - q) / t**2 for p, q in zip(net.mean(z, t), z)]
+            dsm.append(t * t * sum((p + q / t) ** 2 for p, q in zip(score, e)))
+        return {"error": mean(error), "divergence": mean(divergence), "dsm": mean(dsm)}
+
+    show("sure-score", loss, {"error": 1, "divergence": 2, "dsm": 0.5 * c * rise})
+
+
+def flow_maps():
+    T, S, still = [0.9, 0.6], [0.3, 0.5], Gaussian(flow, STUDENT)
+
+    def onto(net, z, t, s):
+        return [q - (t - s) * w for q, w in zip(z, slope(net, z, t, s))]
+
+    def rates(p, z, t, s):
+        """d/ds of the jump, and its derivatives in the four parameters by differences of order 8."""
+        def at(q):
+            net = Gaussian(flow, STUDENT, q[:2], q[2:])
+            return [v.imag / H for v in onto(net, z, t, s + 1j * H)]
+
+        weights, h = [4 / 5, -1 / 5, 4 / 105, -1 / 280], 0.01
+        moved = lambda i, d: at([d if j == i else 0.0 for j in range(4)])
+        columns = []
+        for i in range(4):
+            sides = [(moved(i, k * h), moved(i, -k * h)) for k in range(1, 5)]
+            columns.append([sum(w * (a[j] - b[j]) for w, (a, b) in zip(weights, sides)) / h for j in range(2)])
+        return at(p), columns
+
+    base, maps, pull = [], [], 0.0
+    for (x, e), t, s in zip(pairs(), T, S):
+        z, v = add(flow, x, e, t), [b - a for a, b in zip(x, e)]
+        base.append(complex(square(slope(still, z, t, t), v)).real)
+        landed = onto(still, z, t, s)
+        target = slope(still, landed, s, s)
+        rate, columns = rates([0.0] * 4, z, t, s)
+        maps.append(complex(square(rate, target)).real)
+        for i in range(4):
+            shift = [1j * H if j == i else 0.0 for j in range(4)]
+            net = Gaussian(flow, STUDENT, shift[:2], shift[2:])
+            pull += (i + 1) * 0.375 * square(slope(net, z, t, t), v).imag / H
+            pull += (i + 1) * 0.125 * sum(2 * (a - b) * c for a, b, c in zip(rate, target, columns[i])).real
+        pull += 0.375 * (11 * t + 7) * (1 - base[-1]) + 0.125 * (5 * t + 6 * s + 7) * (1 - maps[-1])
+    print("flow-maps")
+    print(f"  terms: {{base: {mean(base):.12g}, map: {mean(maps):.12g}}}")
+    print(f"  total: {0.75 * mean(base) + 0.25 * mean(maps):.12g}\n  pull: {pull:.12g}")
+
+
 def main():
+    flow_maps()
+    twinflow()
+    self_e()
+    sure_score()
     ctm()
     jumps("pcm", [199, 599], [179, 579], [0, 499], 5.5, huber)
     jumps("tdd", [199, 599], [195, 595], [120, 480], 4.5, huber, {"cd": 0.8, "free": 0.2})

@@ -21,8 +21,12 @@ Discrepancy make_huber(TableArgs& args) {
 
 /// Song and Dhariwal 2024: of the whole vector; their c is .00054 times the root of its size.
 Discrepancy make_pseudo_huber(TableArgs& args) {
-  const double c = args.number("c", {.above = 0});
-  return {.value = [c](const Comparison& in) { return sqrt(squares(in) + c * c) - c; },
+  const Weight scale = args.scheduled("c");
+  return {.value =
+              [scale](const Comparison& in) {
+                const double c = scale.at(in.clock);
+                return sqrt(squares(in) + c * c) - c;
+              },
           .formula = "sqrt(|p - t|^2 + c^2) - c"};
 }
 
@@ -47,11 +51,27 @@ Discrepancy make_barron(TableArgs& args) {
               },
           .formula = "e sg(e / c^2 + 1)^(-1/2) / c, e = mean (p - t)^2"};
 }
+/// Predictions at y + delta n and at y, target n: n . (h(y + delta n) - h(y)) / delta over the number of elements, an
+/// estimate of the mean divergence of h with one probe (Ramani et al. 2008).
+Discrepancy make_divergence(TableArgs& args) {
+  const double delta = args.number("delta", {.above = 0});
+  Discrepancy d;
+  d.lists = true;
+  d.value = [delta](const Comparison& c) {
+    if (c.preds.size() != 2 || c.targets.empty()) throw ShapeError("divergence: two predictions and a probe");
+    return mean(rows(c.targets[0]) * (rows(c.preds[0]) - rows(c.preds[1])), {1}) / delta;
+  };
+  d.formula = "mean n (h(y + delta n) - h(y)) / delta";
+  return d;
+}
 }  // namespace
 
 const Table<Discrepancy>& regression_discrepancies() {
-  static const Table<Discrepancy> entries{
-      {"huber", make_huber}, {"pseudo_huber", make_pseudo_huber}, {"adaptive", make_adaptive}, {"barron", make_barron}};
+  static const Table<Discrepancy> entries{{"huber", make_huber},
+                                          {"pseudo_huber", make_pseudo_huber},
+                                          {"adaptive", make_adaptive},
+                                          {"barron", make_barron},
+                                          {"divergence", make_divergence}};
   return entries;
 }
 

@@ -51,14 +51,20 @@ Read asked_of(TableArgs& args) {
   return read;
 }
 
-/// What a role predicts at a noisy state, as a state of its own.
+/// What a role predicts at a noisy state, as a state of its own; told an end time, or with its gradient, if so asked.
 State make_predict(TableArgs& args) {
   const std::string from = args.word("state"), time = args.word("time");
   const auto space = make_space(args.call("space"));
-  const Read read = asked_of(args);
+  Read read = asked_of(args);
+  read.space = Space::x0;
+  read.at = from;
+  read.to = args.word("to", "");
+  const bool live = args.word("live", "false") == "true";
   return {{}, {}, [=](const StateInput& in) {
-            const Tensor x = stop_gradient(named(in, from)), &t = named(in, time);
-            return convert(Space::x0, space, in.ask(read, x, t), x, t, in.schedule);
+            const Tensor x = live ? named(in, from) : stop_gradient(named(in, from)), &t = named(in, time);
+            const Tensor s = read.to.empty() ? Tensor() : named(in, read.to);
+            const Tensor x0 = live ? in.ask.live(read, x, t, s) : in.ask(read, x, t, s);
+            return convert(Space::x0, space, x0, x, t, in.schedule);
           }};
 }
 

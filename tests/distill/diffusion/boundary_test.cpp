@@ -73,8 +73,10 @@ TEST_CASE("diffusion boundary: the clean sample of an exact jump is finite every
       CHECK(relative_error(boundary("ddim_jump", s).jump(clean, kX, t, e, s), q.flow_map(kX, t, e, s)) < 1e-9);
       if (from < 1) CHECK(relative_error(clean_of_jump(q.flow_map(kX, t, e, s), kX, t, e, s), clean) < 1e-7);
     }
-    const Tensor t = times(3, at_share(s, .5));
-    CHECK(relative_error(q.clean_of_flow(kX, t, t, s), q.predict(Space::x0, kX, t, s)) < 1e-12);
+    for (const double u : {.5, 1.}) {
+      const Tensor t = times(3, at_share(s, u));
+      CHECK(relative_error(q.clean_of_flow(kX, t, t, s), q.predict(Space::x0, kX, t, s)) < 1e-12);
+    }
   }
   const NoiseSchedule flow = NoiseSchedule::flow();
   const Tensor noise = q.clean_of_flow(kX, times(3, 1), times(3, 0), flow);
