@@ -13,8 +13,11 @@ struct MatchSpec {
   Discrepancy d;
   Relation relate, relate_target;  ///< of predictions; of targets after `map`
   TargetMap map;
-  UnitWeight weight;          ///< empty: 1
-  TimeWeight time_weight;     ///< of the predictions' time; empty: 1
+  UnitWeight weight;       ///< empty: 1
+  TimeWeight time_weight;  ///< of the predictions' times; empty: 1
+  /// A read [n, 1] of a network of the samples' times, w: the value of a sample becomes e^-w value + w, trained along
+  /// (Karras et al. 2024b; sCM).
+  std::optional<Read> log_variance;
   std::vector<double> pairs;  ///< weights of the pairs of a list; empty: 1 each
   double T_pred = 1, T_target = 1;
   bool T2 = false;  ///< multiply by T_pred T_target
@@ -25,6 +28,9 @@ struct MatchSpec {
 };
 
 std::unique_ptr<Term> make_match(MatchSpec spec);
+/// The keys that say how predictions and targets are compared, of a spec whose plan and reads are known: relate,
+/// relate_target, map, d, weight, log_variance, pairs, T, T2, reduce.
+void parse_comparison(MatchSpec& spec, Config& term, const NumberMap& numbers);
 
 /// Parses `terms.NAME` of a preset with `kind: match`: pred, target (a read, a list of them, or label), points, relate,
 /// relate_target, map, d, weight, pairs, T, T2, reduce. `reduce` is WITHIN/UNIT: within a sample a sum, a mean over all
@@ -35,7 +41,8 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
                       const NoiseSchedule* schedule = nullptr);
 
 /// A read: ROLE, ROLE@STATE, ROLE(COND)@STATE, {role, at, out | tap | head, live, cond, guide} or {store, negatives};
-/// the words x, noise and a state's name stand for themselves.
+/// the words x, noise and a state's name stand for themselves. `to: TIME` reads a jump; ROLE@STATE>TIME is short for
+/// it.
 Read parse_read(Config& node, const NumberMap& numbers = {}, const StatePlan& plan = {});
 /// `times` and `points` of a term.
 StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule);

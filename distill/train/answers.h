@@ -36,6 +36,7 @@ class Answers {
     const Term* term;
     std::string state;
     std::string cond;
+    std::string to;
     bool live;
     auto operator<=>(const Place&) const = default;
   };
@@ -44,8 +45,10 @@ class Answers {
   Tensors get(const Read& r, const Term* term);
   const Reply& reply(const Read& r, const Term* term, const std::string& cond);
   Tensor label(const std::string& cond) const;
-  Tensor ask(const Read& r, const Tensor& x, const Tensor& t);
+  Tensor ask(const Read& r, const Tensor& x, const Tensor& t, const Tensor& s, const TensorMap& known, bool live);
   Tensor prediction(const Read& r, const Term* term);
+  Tensors rated(const Read& r, const Term* term);
+  Tensor carried(const Read& r, const TensorMap& at, const Tensor& x);
   Tensors taps(const Read& r, const Term* term);
   Tensors stored(const Read& r) const;
   Times draw(const std::vector<NamedLaw>& laws, const std::string& stream) const;

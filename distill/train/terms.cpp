@@ -1,6 +1,7 @@
 #include "distill/train/terms.h"
 
 #include "distill/objectives/direction.h"
+#include "distill/objectives/flow_map.h"
 #include "distill/objectives/inner.h"
 #include "distill/objectives/match.h"
 
@@ -8,9 +9,10 @@ namespace retort {
 
 std::unique_ptr<Term> make_term(const std::string& name, Config& node, const NumberMap& numbers,
                                 const NoiseSchedule* schedule) {
-  const std::string kind = node.get_choice("kind", {"match", "direction", "inner"});
-  if (kind == "inner") return make_inner(parse_inner(name, node, numbers));
+  const std::string kind = node.get_choice("kind", {"match", "direction", "flowmap", "inner"});
   if (kind == "match") return make_match(parse_match(name, node, numbers, schedule));
+  if (kind == "flowmap") return make_flow_map(parse_flow_map(name, node, numbers, schedule));
+  if (kind == "inner") return make_inner(parse_inner(name, node, numbers));
   return make_direction(parse_direction(name, node, numbers, schedule));
 }
 

@@ -33,6 +33,9 @@ const Table<Discrepancy>& alignment_discrepancies();
 /// sq, l1, smooth_l1(beta=1), cos (per vector of the last axis), row_kl(eps) of probabilities, norm and whole_cos (of
 /// the whole batch), ofd, scaled_label(scale).
 const Table<Discrepancy>& feature_discrepancies();
+/// huber(c) per element; pseudo_huber(c), adaptive(p=1 c=.01) and barron(c=.001) of the whole vector;
+/// divergence(delta) of two predictions and a probe.
+const Table<Discrepancy>& regression_discrepancies();
 /// Those that take whole lists: hcl(4 2 1), mmd, nll_gauss, nd, acam, mask_dice, layer_kl(softness=10).
 const Table<Discrepancy>& list_discrepancies();
 /// nce(tau=.07), diagonal_ce, mi_alpha(alpha).
@@ -53,13 +56,16 @@ const Table<TargetMap>& target_maps();
 const Table<UnitWeight>& unit_weights();
 /// rotate(STATE k) by k quarter turns, flip(STATE), jitter(STATE sigma), part(STATE count), join(STATE STATE),
 /// decouple(STATE ahead steps=10), renoise(STATE TIME noise=noise), fixed_noise(particles=1), the same at every step;
-/// compose(SPACE STATE TIME) of the clean state and the noise, predict(STATE TIME SPACE role=teacher cond=given
-/// guide=none), and step(STATE s t role=teacher cond=given guide=none steps=1) along a role's flow by DDIM.
+/// compose(SPACE STATE TIME noise=noise) of the clean state and the noise, predict(STATE TIME SPACE role=teacher
+/// cond=given guide=none), and step(STATE s t role=teacher cond=given guide=none steps=1 by=ddim) along a role's flow.
 const Table<State>& states();
 /// Entries of states(), of masked autoencoders: patches(STATE patch mask=.75 views=1 which=hidden|visible) and
 /// hog(STATE patch cell=8 mask views which), rows [n, views * k, d] that nn/models/mae.h hides or shows at the step.
 State make_patches_state(TableArgs& args);
 State make_hog_state(TableArgs& args);
+/// normal(draw), turn(STATE STATE b), jump(STATE t s role=teacher cond=given guide=none), clock(TIME), still(STATE), probe(STATE
+/// TIME NOISE delta), shifted(STATE a b limit), self_evaluation(x STATE null cond t s).
+const Table<State>& trajectory_states();
 
 /// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.
 Tensor rows(const Tensor& t);
