@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
@@ -57,48 +58,59 @@ void check_teacher(const Law& law) {
 }
 }  // namespace
 
-TEST_CASE("fixed points: students of one and four steps end at the teacher by scores, ratios and critics") {
-  for (const char* slug : {"dmd2", "f-distill", "decoupled-dmd", "fewstep-sid", "tdm", "cdm", "rdm"}) {
+const std::vector<std::string> kSmall{"sources.default.batch=128", "sources.data.batch=128"};
+
+TEST_CASE("fixed points: students of four steps end at the teacher by its scores") {
+  for (const char* slug : {"dmd2", "decoupled-dmd", "f-distill", "fewstep-sid"}) {
     CAPTURE(slug);
-    check_teacher(student_after(slug, 300));
+    check_teacher(student_after(slug, 200, kSmall));
+  }
+}
+
+TEST_CASE("fixed points: so do those that match trajectories") {
+  for (const char* slug : {"tdm", "cdm"}) {
+    CAPTURE(slug);
+    check_teacher(student_after(slug, 200, kSmall));
   }
 }
 
 TEST_CASE("fixed points: without scores a critic at every noise level leads to the data") {
   for (const char* slug : {"diffusion-gan", "diffratio"}) {
     CAPTURE(slug);
-    check_teacher(student_after(slug, 300));
+    check_teacher(student_after(slug, 200, kSmall));
   }
   // Told the wrong way round, it leads away from them.
   const Law away = student_after("diffratio", 100, {"method.terms.gan.fn=gan_fake(wgan)"});
   CHECK(std::abs(away.mean[0] - .7) > .5);
 }
 
-TEST_CASE("fixed points: expansions, paths of teachers, drifting and random features") {
+TEST_CASE("fixed points: expansions, paths of teachers, random features") {
   for (const char* slug : {"uni-instruct", "embedding-loss"}) {
     CAPTURE(slug);
-    check_teacher(student_after(slug, 200));
+    check_teacher(student_after(slug, 200, kSmall));
   }
-  check_teacher(student_after("disback", 150));
+  check_teacher(student_after("disback", 120, kSmall));
 }
 
 TEST_CASE("fixed points: drifting samples cover the data") {
-  const Law law = student_after("drifting", 150, {"sources.default.batch=128", "sources.data.batch=128"});
-  CHECK(law.mean[0] == doctest::Approx(.7).epsilon(.25));
-  for (const double s : law.deviation) CHECK(s == doctest::Approx(1.14).epsilon(.15));
+  const Law law = student_after("drifting", 150, kSmall);
+  CHECK(law.mean[0] == doctest::Approx(.7).epsilon(.1));
+  CHECK(law.mean[1] == doctest::Approx(-.3).epsilon(.25));
+  for (const double s : law.deviation) CHECK(s == doctest::Approx(1.14).epsilon(.08));
 }
 
 TEST_CASE("fixed points: a forgotten class becomes the one that overrides it, the other stays") {
-  const Law law = student_after("sfd", 300, {"method.numbers.mu=1"});
+  const std::vector<std::string> quick{"optim.student.adam.lr=.05", "sources.gen.batch=128",
+                                       "sources.forget.batch=128"};
+  std::vector<std::string> all = quick;
+  all.push_back("method.numbers.mu=1");
+  const Law law = student_after("sfd", 400, all);
   CHECK(law.mean[0] == doctest::Approx(2).epsilon(.06));
   CHECK(law.mean[2] == doctest::Approx(2).epsilon(.06));
-  for (const double s : law.deviation) CHECK(s == doctest::Approx(1).epsilon(.08));
-  const Law kept = student_after("sfd", 100,
-                                 {"method.numbers.mu=0",
-                                  "method.phases=[{name: main, steps: job, update: "
-                                  "[{train: [tracker], terms: {dsm: 1}, optim: job}, {train: [student], "
-                                  "terms: {push: 100}, optim: job}]}]"});
-  CHECK(kept.mean[0] == doctest::Approx(-1));  // nobody asked
+  for (const double s : law.deviation) CHECK(s == doctest::Approx(1).epsilon(.12));
+  // Without its share of the loss the class stays where it was, at -1.
+  all.back() = "method.numbers.mu=0";
+  CHECK(student_after("sfd", 50, all).mean[0] == doctest::Approx(-1));
 }
 
 TEST_CASE("fixed points: moved noise follows the slope of a linear reward") {
@@ -197,7 +209,8 @@ TEST_CASE("few steps: noise that leads on from a state, and how likely it is") {
   const Setup& setup = job.setup;
   Pass pass{.step = 3, .rng = Rng(setup.seed)};
   const Batch b = setup.sources.at("gen")->draw({3, 3, 0, 256, "source/gen"}, setup.roles, pass);
-  Answers answers(setup.roles, setup.stores, b, {}, pass, {});
+  const std::set<std::string> nobody;
+  Answers answers(setup.roles, setup.stores, b, nobody, pass, {});
   const Term& term = *setup.terms.at("dsm");
   answers.wish(term);
   const Signals signals = answers.signals(term);
@@ -242,7 +255,7 @@ TEST_CASE("few steps: random levels, and calls moved off the path along a straig
   }
   CHECK(seen.size() > 3);
   Pass pass = start;
-  const Batch off = setup.sources.at("off")->draw({1, 1, 0, 16, "source/off"}, setup.roles, pass);
-  const auto t = off.more.at("t_in").values();
+  const Batch aside = setup.sources.at("aside")->draw({1, 1, 0, 16, "source/aside"}, setup.roles, pass);
+  const auto t = aside.more.at("t_in").values();
   CHECK(*std::max_element(t.begin(), t.end()) > *std::min_element(t.begin(), t.end()) + 100);
 }
