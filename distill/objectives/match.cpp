@@ -214,7 +214,7 @@ std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, const Stat
 
 StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule) {
   StatePlan plan;
-  if (term.has("times")) {
+  if (term.has("times") && !term.child("times").is_null()) {
     if (!schedule) term.child("times").fail("no role of this term has a schedule of noise");
     for (Config& t : term.child("times").items())
       plan.times.push_back({t.key(), make_time_law(parse_call(t), *schedule)});
