@@ -41,6 +41,13 @@ Tensor OracleNet::forward(const Tensor& x, const Conditions& given, Ctx& ctx) co
                            (per_sample(here.signal, x) * deviation + per_sample(here.noise, x));
       return means + deviation * noise;
     }
+    case Answer::log_ratio: {
+      const auto density = [&](double component) {
+        const Tensor label = Tensor::full({x.shape()[0]}, component, DType::i64, x.device());
+        return law.log_density(x, given.t, schedule_, label);
+      };
+      return reshape(density(0) - density(1), {x.shape()[0], 1});
+    }
   }
   throw InternalError("oracle: unknown answer");
 }
@@ -90,10 +97,12 @@ std::vector<double> numbers_of(const std::vector<Call>& calls) {
 std::unique_ptr<Denoiser> build(CallArgs& args, const Call& call, const std::vector<std::vector<double>>& means) {
   const double std = args.number("std", 1.0, {.above = 0});
   const auto schedule = args.optional_call("schedule");
-  static const std::map<std::string, OracleNet::Answer, std::less<>> answers{{"mean", OracleNet::Answer::mean},
-                                                                             {"jump", OracleNet::Answer::jump},
-                                                                             {"map", OracleNet::Answer::map},
-                                                                             {"straight", OracleNet::Answer::straight}};
+  static const std::map<std::string, OracleNet::Answer, std::less<>> answers{
+      {"mean", OracleNet::Answer::mean},
+      {"jump", OracleNet::Answer::jump},
+      {"map", OracleNet::Answer::map},
+      {"straight", OracleNet::Answer::straight},
+      {"log_ratio", OracleNet::Answer::log_ratio}};
   const auto wanted = args.optional_call("answer");
   const OracleNet::Answer answer = wanted ? lookup(answers, *wanted, "answer") : OracleNet::Answer::mean;
   const std::size_t d = means.empty() ? 0 : means[0].size();
@@ -103,6 +112,7 @@ std::unique_ptr<Denoiser> build(CallArgs& args, const Call& call, const std::vec
     all.insert(all.end(), m.begin(), m.end());
   }
   if (answer == OracleNet::Answer::straight && means.size() > 1) wanted->fail("straight paths are of one component");
+  if (answer == OracleNet::Answer::log_ratio && means.size() != 2) call.fail("a ratio is of two components");
   const Shape shape{static_cast<std::int64_t>(means.size()), static_cast<std::int64_t>(d)};
   return std::make_unique<OracleNet>(call.str(), schedule ? make_schedule(*schedule) : NoiseSchedule::vp(),
                                      Tensor::from(all, shape, DType::f64), Tensor::full(shape, std, DType::f64),

@@ -47,6 +47,10 @@ class Match final : public Term {
       time_weight =
           spec_.time_weight({in.states.at(state->time), end.empty() ? Tensor() : in.states.at(end), *in.schedule});
     }
+    if (!spec_.importance.empty()) {
+      const Tensor importance = stop_gradient(in.states.at(spec_.importance));
+      time_weight = time_weight.defined() ? time_weight * cast(importance, time_weight.dtype()) : importance;
+    }
     return value(c, time_weight, spec_.log_variance ? reshape(in.signals.back()[0], {-1}) : Tensor());
   }
 
@@ -107,20 +111,6 @@ class Match final : public Term {
   std::vector<Read> reads_;
 };
 
-/// One read or a list of them; gradients flow into those of a prediction unless they say otherwise.
-std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, const StatePlan& plan, bool prediction) {
-  std::vector<Read> reads;
-  const auto add = [&](Config& c) {
-    reads.push_back(parse_read(c, numbers, plan));
-    if (prediction) reads.back().live = c.is_scalar() || c.get("live", true);
-  };
-  if (node.is_list())
-    for (Config& c : node.items()) add(c);
-  else
-    add(node);
-  return reads;
-}
-
 void parse_temperatures(MatchSpec& s, Config& term) {
   if (term.has("T")) {
     const auto T = term.get<std::vector<double>>("T");
@@ -152,6 +142,7 @@ std::string Read::str() const {
   if (from == From::head) text += "." + head;
   for (std::size_t i = 0; i < taps.size(); ++i)
     text += (i == 0 ? "." : "+") + taps[i].path + (taps[i].port == "out" ? "" : ":" + taps[i].port);
+  if (slope) text += ".slope";
   if (at != "x") text += "@" + at;
   if (!to.empty()) text += ">" + to;
   if (!through.empty()) text += "+" + through + ">" + finally;
@@ -188,6 +179,11 @@ Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
     }
     return r;
   }
+  if (node.has("state")) {
+    r.from = Read::From::state;
+    r.at = node.get<std::string>("state");
+    return r;
+  }
   if (node.has("store")) {
     r.from = Read::From::store;
     r.role = node.get<std::string>("store");
@@ -213,13 +209,28 @@ Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
   r.to = node.get("to", "");
   r.cond = node.get("cond", "given");
   if (node.has("guide")) r.guide = Weight::of(parse_call(node.child("guide")), numbers);
-  r.live = node.has("live") && node.get<bool>("live");
+  r.fixed = node.has("grad") && node.get_choice("grad", {"input"}) == "input";
+  r.slope = node.has("slope") && node.get<bool>("slope");
+  r.live = node.has("live") ? node.get<bool>("live") : r.fixed;
   return r;
+}
+
+std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, const StatePlan& plan, bool prediction) {
+  std::vector<Read> reads;
+  const auto add = [&](Config& c) {
+    reads.push_back(parse_read(c, numbers, plan));
+    if (prediction) reads.back().live = c.is_scalar() || c.get("live", true);
+  };
+  if (node.is_list())
+    for (Config& c : node.items()) add(c);
+  else
+    add(node);
+  return reads;
 }
 
 StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule) {
   StatePlan plan;
-  if (term.has("times")) {
+  if (term.has("times") && !term.child("times").is_null()) {
     if (!schedule) term.child("times").fail("no role of this term has a schedule of noise");
     for (Config& t : term.child("times").items())
       plan.times.push_back({t.key(), make_time_law(parse_call(t), *schedule, numbers)});
@@ -269,6 +280,10 @@ void parse_comparison(MatchSpec& s, Config& term, const NumberMap& numbers) {
     s.log_variance->live = true;
     if (s.d.scope == Scope::batch || s.d.floor || s.pred.size() != 1)
       term.child("log_variance").fail("it is of one distance per sample");
+  }
+  if (term.has("importance")) {
+    s.importance = term.get<std::string>("importance");
+    if (!s.plan.find(s.importance)) term.child("importance").fail("expected one of the term's points, a number");
   }
   if (term.has("pairs")) s.pairs = term.get<std::vector<double>>("pairs");
   parse_temperatures(s, term);

@@ -15,18 +15,17 @@ struct Batch {
   Tensor y, y2, lambda;   ///< i64 labels (-1: none), partner labels and share of `y` when mixing
   Tensor index, sample;   ///< i64: data ids, global sample indices
   TensorMap labels = {};  ///< other conditions by name ("negative"), like y
-  TensorMap more = {};    ///< what a source knows beside: "x_in", "t_in" of a rollout's last call
+  TensorMap more = {};    ///< what a source knows beside: states ("x_in" of a rollout's last call, references), and
+                          ///< numbers [n] that laws of times may read ("t_in", "t_out")
   std::int64_t size() const { return x.shape()[0]; }
 };
 
 struct Read;
-/// Asks the role of a read, under its condition and guidance, at a noisy state, without gradient: its prediction of the
-/// clean sample, or with an end time s where it jumps to (unless the read names a space), under the dropout of the
-/// trained pass.
+/// Asks the role of a read, under its condition and guidance, at a noisy state: its prediction of the clean sample, or
+/// with an end time s where it jumps to (unless the read names a space), under the dropout of the trained pass. A
+/// constant unless the read is live.
 struct AskDenoiser {
-  using Answer = std::function<Tensor(const Read& read, const Tensor& x, const Tensor& t, const Tensor& s)>;
-  Answer answer;
-  Answer live = {};  ///< the same with its gradient in x, and in the weights where the update trains them
+  std::function<Tensor(const Read& read, const Tensor& x, const Tensor& t, const Tensor& s)> answer;
   Tensor operator()(const Read& read, const Tensor& x, const Tensor& t, const Tensor& s = {}) const {
     return answer(read, x, t, s);
   }
@@ -69,6 +68,8 @@ struct Read {
   std::string head;
   std::int64_t negatives = 0;   ///< of a store: rows of samples of other classes, drawn beside the sample's own
   bool live = false;            ///< the term's gradient flows into it
+  bool fixed = false;           ///< its role's weights are constants, also in an update that trains them
+  bool slope = false;           ///< instead of the answer, the gradient of its sum in the state it is asked at
   std::optional<Space> space;   ///< a denoiser's answer is converted to it; none: the raw answer
   std::string cond = "given";   ///< the condition: given (the batch's y), null, or one of the batch's labels
   std::optional<Weight> guide;  ///< guidance scale between null (0) and condition (1)
@@ -82,7 +83,8 @@ struct Read {
   double gap = 0;
   std::string through;  ///< a role that takes a jump on from `to` to the time `finally`, weights constant
   std::string finally;
-  /// As presets write it in short: ROLE, ROLE(COND), ROLE.HEAD, ROLE.TAP, with @STATE unless that is x; jumps >TIME.
+  /// As presets write it in short: ROLE, ROLE(COND), ROLE.HEAD, ROLE.TAP, ROLE.slope, with @STATE unless that is x;
+  /// jumps >TIME.
   std::string str() const;
 };
 /// Values of a term's reads, in their order.

@@ -102,6 +102,13 @@ class Builder {
     return {d.image_shape()[0], d.image_shape()[1], d.image_shape()[2], d.classes()};
   }
 
+  /// Of one sample, without the batch axis.
+  Shape sample_shape() const {
+    if (sample_.rank() > 0) return sample_;
+    const ModelSizes m = sizes();
+    return {m.channels, m.height, m.width};
+  }
+
   void read_models() {
     Config& method = config_.child("method");
     method.get("method", "custom");
@@ -113,7 +120,7 @@ class Builder {
   }
 
   RoleSettings role_settings() const {
-    return {[this](const std::string& name) { return beside(file_, name); }, sizes(), dtype_, device_};
+    return {[this](const std::string& name) { return beside(file_, name); }, sizes(), sample_shape(), dtype_, device_};
   }
 
   /// `checks` of a preset are read by the test program, not by runs; `trial` and `task` were applied if they are to be.
@@ -128,24 +135,25 @@ class Builder {
   void read_sources() {
     micro_ = config_.get_int("run.micro_batch", 0, {.min = 0});
     Config& sources = config_.child("method").child("sources");
-    for (Config& s : sources.items()) {
-      const std::string kind = s.get_choice("kind", {"data", "rollout", "synthetic"});
-      const std::string name = config_.child("sources").has(s.key()) ? s.key() : "default";
-      if (kind == "synthetic") {
-        read_synthetic(s, name);
-        continue;
-      }
-      Config& c = config_.child("sources").child(name);
-      setup().sources[s.key()] = kind == "rollout"               ? read_rollout(s, c)
-                                 : c.has("from") || c.has("law") ? law_source(c, setup().roles, dtype_, device_)
-                                                                 : read_loader(s, c);
-      Source& source = *setup().sources.at(s.key());
-      source.batch = c.get_int("batch", {.min = 1});
-      if (micro_ > 0 && micro_ < source.batch && source.batch % micro_ != 0)
-        c.child("batch").fail(fmt::format("the global batch must be a multiple of run.micro_batch = {}", micro_));
-      source.micro_batch = micro_ > 0 ? std::min(micro_, source.batch) : source.batch;
-      source.fresh = s.has("draw") && s.get_choice("draw", {"shared", "fresh"}) == "fresh";
-    }
+    for (const char* kind : {"data", "synthetic", "rollout"})  // a rollout may show data beside its samples
+      for (Config& s : sources.items())
+        if (s.get_choice("kind", {"data", "rollout", "synthetic"}) == kind) read_source(s);
+  }
+
+  void read_source(Config& s) {
+    const std::string kind = s.get<std::string>("kind");
+    const std::string name = config_.child("sources").has(s.key()) ? s.key() : "default";
+    if (kind == "synthetic") return read_synthetic(s, name);
+    Config& c = config_.child("sources").child(name);
+    setup().sources[s.key()] = kind == "rollout"               ? read_rollout(s, c)
+                               : c.has("from") || c.has("law") ? law_source(c, setup().roles, dtype_, device_)
+                                                               : read_loader(s, c);
+    Source& source = *setup().sources.at(s.key());
+    source.batch = c.get_int("batch", {.min = 1});
+    if (micro_ > 0 && micro_ < source.batch && source.batch % micro_ != 0)
+      c.child("batch").fail(fmt::format("the global batch must be a multiple of run.micro_batch = {}", micro_));
+    source.micro_batch = micro_ > 0 ? std::min(micro_, source.batch) : source.batch;
+    source.fresh = s.has("draw") && s.get_choice("draw", {"shared", "fresh"}) == "fresh";
   }
 
   /// Rows of a synthetic set: all slots, or sources.NAME.batch of the job.
@@ -186,7 +194,10 @@ class Builder {
     spec.role = role.name;
     if (s.has("levels")) {
       if (!role.diffusion) s.child("levels").fail(fmt::format("role {} has no schedule of noise", role.name));
-      spec.levels = s.get<std::vector<double>>("levels");
+      if (s.child("levels").is_scalar())
+        read_random_levels(spec, s.child("levels"));
+      else
+        spec.levels = s.get<std::vector<double>>("levels");
       for (std::size_t i = 1; i < spec.levels.size(); ++i)
         if (spec.levels[i] >= spec.levels[i - 1]) s.child("levels").fail("levels descend, the noisiest first");
     }
@@ -197,19 +208,53 @@ class Builder {
                 : exit == "shared" ? RolloutSpec::Exit::shared
                                    : RolloutSpec::Exit::sample;
     spec.classes = c.get_int("classes", 0, {.min = 0});
+    spec.per_condition = s.get_int("per_condition", 1, {.min = 1});
+    if (s.has("ahead")) {
+      const auto range = s.get<std::vector<double>>("ahead");
+      if (range.size() != 2 || range[0] < 0 || range[1] > 1 || range[0] > range[1] || !s.has("levels"))
+        s.child("ahead").fail("expected [u0, u1], fractions of the way from the cleanest level; needs levels");
+      spec.ahead = {range[0], range[1]};
+    }
     if (c.has("conditions"))
       for (Config& label : c.child("conditions").items()) spec.conditions[label.key()] = label.as<std::int64_t>();
-    if (s.has("beside"))
-      for (Config& other : s.child("beside").items()) spec.beside[other.key()] = role_named(other).name;
-    if (sample_.rank() > 0) {
-      spec.sample = sample_;
-    } else {
-      const ModelSizes m = sizes();
-      spec.sample = Shape{m.channels, m.height, m.width};
-    }
+    read_beside(spec, s, c);
+    spec.sample = sample_shape();
     spec.dtype = dtype_;
     spec.device = device_;
     return rollout_source(std::move(spec));
+  }
+
+  /// levels: random(COUNT LOW HIGH).
+  static void read_random_levels(RolloutSpec& spec, Config& node) {
+    const Call call = parse_call(node);
+    if (call.name != "random") fail_lookup(call, "list of levels", {"random"});
+    CallArgs args(call);
+    spec.random.count = args.integer("count", {.min = 1, .max = 1000});
+    spec.random.low = args.number("low", {.min = 0, .max = 1});
+    spec.random.high = args.number("high", {.min = spec.random.low, .max = 1});
+    args.done();
+  }
+
+  /// beside: {STATE: ROLE or SOURCE}, cond: STATE, input: STATE, gap: STATE, through: ROLE.
+  void read_beside(RolloutSpec& spec, Config& s, Config& c) {
+    if (s.has("beside"))
+      for (Config& other : s.child("beside").items()) {
+        const auto source = setup().sources.find(other.as<std::string>());
+        if (source == setup().sources.end()) {
+          spec.beside[other.key()] = role_named(other).name;
+          continue;
+        }
+        if (source->second->batch != c.get_int("batch", {.min = 1})) other.fail("the two sources differ in `batch`");
+        spec.references[other.key()] = source->second.get();
+      }
+    const auto reference = [&](const char* key) {
+      if (s.has(key)) lookup(spec.references, parse_call(s.child(key)), "source beside this one");
+      return s.has(key) ? s.get<std::string>(key) : std::string();
+    };
+    spec.cond = reference("cond");
+    spec.input = reference("input");
+    spec.gap = reference("gap");
+    if (s.has("through")) spec.through = role_named(s.child("through")).name;
   }
 
   void read_stores() {
@@ -291,13 +336,14 @@ class Builder {
         at.fail(fmt::format("store {} is indexed by source {}", r.role, store_source_.at(r.role)));
       return;
     }
+    std::map<std::string, int> known{{"x", 0}, {"noise", 0}};
+    for (const State& s : term.plan().states) known[s.name] = 0;
+    for (const std::string& s : setup().sources.at(source)->states()) known[s] = 0;
+    lookup(known, Call{r.at, {}, at.where()}, "point");
     if (r.from == Read::From::state) return;
     const Role& role = lookup(setup().roles, Call{r.role, {}, at.where()}, "role");
     if (r.space && !role.diffusion) at.fail(fmt::format("role {} is no denoiser: its model needs a schedule", r.role));
     if (r.from == Read::From::head) lookup(role.heads, Call{r.head, {}, at.where()}, "head");
-    std::map<std::string, int> known{{"x", 0}};
-    for (const State& s : term.plan().states) known[s.name] = 0;
-    lookup(known, Call{r.at, {}, at.where()}, "point");
     if (!r.to.empty()) check_jump(r, role, term, at);
     if (std::find(cached_.begin(), cached_.end(), r.role) == cached_.end()) return;
     if (r.at != "x")

@@ -10,6 +10,7 @@ namespace retort {
 struct RoleSettings {
   std::function<std::filesystem::path(const std::string& name)> locate;  ///< a file named in the job
   ModelSizes sizes;
+  Shape sample;              ///< of one input, without the batch axis
   DType dtype = DType::f32;  ///< of masters
   Device device;
 };
