@@ -7,6 +7,8 @@
 #include "autograd/ops/shape.h"
 #include "distill/diffusion/guidance.h"
 #include "distill/diffusion/step.h"
+#include "distill/text/token_batch.h"
+#include "nn/decoder.h"
 
 namespace retort {
 
@@ -18,6 +20,11 @@ std::vector<std::string> conditions_of(const Read& r) {
 
 const std::vector<TapId>& inputs_of(const Read& r, const Role& role) {
   return r.from == Read::From::head ? role.heads.at(r.head).inputs : r.taps;
+}
+
+/// Its hidden states and output matrix can be had apart.
+bool is_decoder(const Role& role) {
+  return role.answer.empty() && dynamic_cast<const Decoder*>(role.model.get()) != nullptr;
 }
 
 /// What the head that `r` reads is told of other roles; nothing for most.
@@ -69,7 +76,10 @@ void Answers::wish(const Read& r, const Term* term) {
   if (r.from == Read::From::head && inputs_of(r, role).empty()) return;
   for (const std::string& cond : conditions_of(r)) {
     Want& want = wishes_.try_emplace(place(r, term, cond), Want{.out = false, .taps = {}}).first->second;
-    want.out = want.out || r.from == Read::From::out;
+    const bool text = r.from == Read::From::apart || r.from == Read::From::log_prob;
+    const bool apart = text && is_decoder(role);
+    want.states = want.states || apart;
+    want.out = want.out || r.from == Read::From::out || (text && !apart);
     for (const TapId& tap : inputs_of(r, role)) {
       if (tap.path.empty())
         want.out = true;
@@ -140,7 +150,7 @@ const TensorMap& Answers::states(const Term* term) {
 }
 
 TermInput Answers::input(const Term& term, const Signals& signals) {
-  return {batch_, signals, clock_, states(&term), schedule_of(term, roles_)};
+  return {batch_, signals, clock_, states(&term), schedule_of(term, roles_), &pass_};
 }
 
 const Reply& Answers::reply(const Read& r, const Term* term, const std::string& cond) {
@@ -179,6 +189,7 @@ Tensors Answers::get(const Read& r, const Term* term) {
   if (r.from == Read::From::state) return {states(term).at(r.at)};
   if (r.from == Read::From::out) return {prediction(r, term)};
   if (r.from == Read::From::taps) return taps(r, term);
+  if (r.from == Read::From::apart || r.from == Read::From::log_prob) return text(r, term);
   Tensors& results = head_results_[{place(r, term, r.cond), r.head}];
   if (!results.empty()) return results;
   const Role& role = roles_.at(r.role);
@@ -186,6 +197,14 @@ Tensors Answers::get(const Read& r, const Term* term) {
   for (const Read& told : told_by(r, role)) values.push_back(cast(stop_gradient(get(told, term)[0]), role.compute));
   Ctx ctx = context_of(role, pass_, trained_.contains(r.role) ? Grad::Train : Grad::None, batch_.sample);
   return results = role.heads.at(r.head).module->forward(values, ctx);
+}
+
+/// A decoder's states and output matrix, or another role's logits; or what they make of the batch's own tokens.
+Tensors Answers::text(const Read& r, const Term* term) {
+  const Reply& answer = reply(r, term, r.cond);
+  const Tensors values = answer.states.empty() ? Tensors{answer.out} : answer.states;
+  if (r.from == Read::From::apart) return values;
+  return {token_log_prob(values, batch_, r.at == "x" ? Tensor() : states(term).at(r.at + "/at"))};
 }
 
 Tensors Answers::stored(const Read& r) const {
@@ -218,22 +237,27 @@ const NoiseSchedule* schedule_of(const Term& term, const Roles& roles) {
 
 Batch joined(const std::vector<Batch>& parts) {
   if (parts.size() == 1) return parts[0];
-  const auto join = [&](Tensor Batch::*field) {
+  const auto join = [&](const auto& field) {
     Tensors all;
     for (const Batch& b : parts) {
-      if (!(b.*field).defined()) return Tensor();
-      all.push_back(b.*field);
+      const Tensor part = field(b);
+      if (!part.defined()) return Tensor();
+      all.push_back(part);
     }
     return concat(all, 0);
   };
-  return {join(&Batch::x),
-          join(&Batch::y),
-          join(&Batch::y2),
-          join(&Batch::lambda),
-          join(&Batch::index),
-          join(&Batch::sample),
-          {},
-          {}};
+  const auto member = [&](Tensor Batch::*m) { return join([m](const Batch& b) { return b.*m; }); };
+  Batch whole{member(&Batch::x),      member(&Batch::y),     member(&Batch::y2),
+              member(&Batch::lambda), member(&Batch::index), member(&Batch::sample)};
+  for (const auto& entry : parts[0].more) {
+    const std::string& name = entry.first;
+    const Tensor value = join([&name](const Batch& b) {
+      const auto found = b.more.find(name);
+      return found == b.more.end() ? Tensor() : found->second;
+    });
+    if (value.defined()) whole.more[name] = value;
+  }
+  return whole;
 }
 
 }  // namespace retort

@@ -47,6 +47,7 @@ class Answers {
   Tensor ask(const Read& r, const Tensor& x, const Tensor& t);
   Tensor prediction(const Read& r, const Term* term);
   Tensors taps(const Read& r, const Term* term);
+  Tensors text(const Read& r, const Term* term);
   Tensors stored(const Read& r) const;
   Times draw(const std::vector<NamedLaw>& laws, const std::string& stream) const;
   TensorMap make_states(const Term* term);

@@ -27,9 +27,10 @@ struct CheckResult {
 ///         mutants: [terms.kd.T2=false]                                     # overrides that must change total or pull
 ///
 /// A signal is named as the term reads it: ROLE for its output, ROLE.HEAD or ROLE.TAP otherwise, with @STATE; the
-/// tensors of a list have .0, .1, ... after that; x, noise and times go by their names. Numbers left to the job have
-/// their `trial` values, controlled ones their first. Values agree to 1e-9, relatively; a mutant must differ by 1e-3.
-/// Throws ConfigError for an unknown method, and for a preset without checks or with a check that lacks mutants.
+/// tensors of a list have .0, .1, ... after that; x, noise and times go by their names. Texts are `tokens`, and
+/// what a batch knows of them goes by its name (`mask`, `reward`). Numbers left to the job have their `trial` values,
+/// controlled ones their first. Values agree to 1e-9, relatively; a mutant must differ by 1e-3. Throws ConfigError for
+/// an unknown method, and for a preset without checks or with a check that lacks mutants.
 std::vector<CheckResult> check_method(const std::string& slug);
 /// The same for a preset given as text, which may extend a built-in one.
 std::vector<CheckResult> check_preset(const std::string& text, const std::string& slug);

@@ -15,7 +15,7 @@ struct ModelSizes {
 /// norm=group act=relu dropout=0), mlp(widths=256x256 act=relu dropout=0), vit(image=224 patch=16 width=192 depth=12
 /// heads=3), deit(..), the same as vit_tiny, vit_small, vit_base and deit_*, gpt2(vocab=50257 context=1024 width=768
 /// depth=12 heads=12), affine(size=2 shift=0 scale=1), image(d1 d2 .. particles=1 std=1), llama(.. kv_heads=4
-/// hidden=2048 head=tied). Throws ConfigError naming the nearest.
+/// hidden=2048 head=tied), table(vocab=16 order=1 spread=1). Throws ConfigError naming the nearest.
 std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes);
 
 /// The same for denoisers: dit(image=32 patch=2 in=4 out=8 classes=1000 width=384 depth=12 heads=6 times=1), dit_small,
