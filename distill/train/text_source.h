@@ -28,6 +28,7 @@ struct TextSettings {
 ///     {kind: replay, of: S, fresh: NUMBER, capacity: n}
 ///     {kind: pairs, chosen: S, rejected: S}
 ///     {kind: filter, of: S, keep: RULE, else: S}
+///     {kind: voted, of: S}   {kind: verdict, of: S}   {kind: judged, of: S, by: ROLE}
 ///
 /// generate: responses of a role to prompts, n of each, kept together; `reward` is a verifier's. Under a view the role
 /// is told more; the batch then holds the plain prompt, what was told, or (trace) the plain prompt with the rest of
