@@ -9,6 +9,8 @@ namespace retort::cli {
 int run(const std::string& job, const std::vector<std::string>& overrides, const std::vector<std::string>& command);
 int resume(const std::string& folder, const std::vector<std::string>& command);
 int plan(const std::string& job, const std::vector<std::string>& overrides);
+/// Writes what fixed roles answer to a job's texts (stores of kind top_k) into its folder, for jobs to read.
+int capture(const std::string& job, const std::vector<std::string>& overrides);
 /// A run folder (its newest checkpoint, or best with `best`), or a job whose roles come from files.
 int eval(const std::string& run_or_job, const std::vector<std::string>& overrides, bool best);
 int inspect(const std::string& file);

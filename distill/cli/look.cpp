@@ -25,6 +25,18 @@ int plan(const std::string& name, const std::vector<std::string>& overrides) {
   return 0;
 }
 
+int capture(const std::string& name, const std::vector<std::string>& overrides) {
+  const OpenedJob opened = open_job(name, overrides);
+  Job job = build_job(opened.config, opened.file, kCpu);
+  if (job.top_k.empty()) throw ConfigError("capture: the method of {} has no store of kind top_k", name);
+  for (TopKSpec spec : job.top_k) {
+    spec.file.clear();
+    fill_top_k(spec, job.setup, job.folder);
+    std::printf("%s\n", top_k_file(spec, job.folder).string().c_str());
+  }
+  return 0;
+}
+
 int eval(const std::string& target, const std::vector<std::string>& overrides, bool best) {
   const bool is_run = fs::exists(fs::path(target) / "resolved.yaml");
   const fs::path file = is_run ? fs::path(target) / "resolved.yaml" : find_job(target);

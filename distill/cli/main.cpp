@@ -62,6 +62,8 @@ int main(int argc, char** argv) {
       [&] { return cli::resume(target, command); });
   add("plan", "Predict memory and steps of a job without running it", "job", true, true,
       [&] { return cli::plan(target, overrides); });
+  add("capture", "Write a teacher's likeliest tokens on a job's texts to files", "job", true, true,
+      [&] { return cli::capture(target, overrides); });
   add("eval", "Evaluate the roles of a run folder or of a job", "run_or_job", true, true, [&] {
     return cli::eval(target, overrides, best);
   })->add_flag("--best", best, "the best checkpoint instead of the newest");

@@ -104,7 +104,8 @@ Relation parse_relation(Config& node, const NumberMap& numbers) {
 }
 
 TargetMap make_target_map(const Call& call, const NumberMap& numbers) {
-  return make(target_maps(), call, numbers, "target map");
+  static const auto all = joined<TargetMap>({&target_maps(), &logit_maps()});
+  return make(all, call, numbers, "target map");
 }
 
 UnitWeight make_unit_weight(const Call& call, const NumberMap& numbers) {

@@ -140,6 +140,7 @@ std::string Read::str() const {
   if (from == From::state) return at;
   std::string text = cond == "given" ? role : fmt::format("{}({})", role, cond);
   if (from == From::head) text += "." + head;
+  if (from == From::log_prob) text += ".log_prob";
   for (std::size_t i = 0; i < taps.size(); ++i)
     text += (i == 0 ? "." : "+") + taps[i].path + (taps[i].port == "out" ? "" : ":" + taps[i].port);
   if (slope) text += ".slope";

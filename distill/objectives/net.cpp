@@ -2,6 +2,8 @@
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/linalg.h"
+#include "nn/decoder.h"
 
 namespace retort {
 
@@ -40,7 +42,7 @@ class ModelNet final : public Net {
     Ctx ctx = context_of(role_, pass, grad, query.samples);
     if (query.as_trained) ctx.training = pass.training;
     ctx.wanted = want.taps;
-    ctx.stop_after_taps = !want.out;
+    ctx.stop_after_taps = !want.out && !want.states;
     Reply reply;
     Tensor x = grad == Grad::None ? stop_gradient(query.x) : query.x;
     Conditions given;
@@ -55,7 +57,14 @@ class ModelNet final : public Net {
       x = output.input(x, query.t, schedule);
     }
     const bool low = size_of(role_.compute) == 2 && is_float(x.dtype());
-    reply.out = role_.model->forward(low ? cast(x, role_.compute) : x, ctx);
+    if (low) x = cast(x, role_.compute);
+    if (want.states) {
+      const Decoder& decoder = dynamic_cast<const Decoder&>(*role_.model);
+      reply.states = {decoder.hidden(x, ctx), decoder.head_weight(ctx)};
+      if (want.out) reply.out = linear(reply.states[0], reply.states[1]);
+    } else {
+      reply.out = role_.model->forward(x, ctx);
+    }
     ctx.tapped.resize(want.taps.size());
     for (std::size_t i = 0; i < want.taps.size(); ++i)
       if (!ctx.tapped[i].defined())

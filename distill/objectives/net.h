@@ -27,10 +27,12 @@ struct Query {
 struct Want {
   bool out = true;
   std::vector<TapId> taps;  ///< out = false: the net may stop after the last tap
+  bool states = false;      ///< of a decoder: hidden states and output matrix, apart
 };
 struct Reply {
   Tensor out;
-  Tensors taps;  ///< parallel to Want::taps
+  Tensors taps;         ///< parallel to Want::taps
+  Tensors states = {};  ///< hidden states [n, t, d] and output matrix [V, d]: out = states[0] states[1]'
 };
 
 /// What one update tells every net it calls.

@@ -58,9 +58,11 @@ struct StatePlan {
 };
 
 /// A signal: a role's output, its taps, a head over its taps, rows of a store, or a state itself. One tensor, or a list
-/// for several taps and for heads with several outputs.
+/// for several taps and for heads with several outputs. Of a decoder also `apart`, its hidden states and its output
+/// matrix (the logits, of another role), and `log_prob`, its log-probability [n, L] of each token of the batch given
+/// those before it, 0 outside the mask.
 struct Read {
-  enum class From { out, taps, head, store, state };
+  enum class From { out, taps, head, store, state, apart, log_prob };
   From from = From::out;
   std::string role;      ///< or the store's name
   std::string at = "x";  ///< the state the role is asked at
@@ -108,7 +110,7 @@ struct TermInput {
   const TensorMap& states;                  ///< the term's states and times
   const NoiseSchedule* schedule = nullptr;  ///< of its noisy states
   const Roles* roles = nullptr;             ///< for terms that ask on their own
-  Pass* pass = nullptr;
+  Pass* pass = nullptr;                     ///< keys of random draws; null where all signals are given
   const std::set<std::string>* trained = nullptr;  ///< roles that move in this update
 };
 

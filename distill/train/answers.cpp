@@ -9,6 +9,8 @@
 #include "autograd/ops/shape.h"
 #include "distill/diffusion/guidance.h"
 #include "distill/diffusion/step.h"
+#include "distill/text/token_batch.h"
+#include "nn/decoder.h"
 
 namespace retort {
 
@@ -20,6 +22,11 @@ std::vector<std::string> conditions_of(const Read& r) {
 
 const std::vector<TapId>& inputs_of(const Read& r, const Role& role) {
   return r.from == Read::From::head ? role.heads.at(r.head).inputs : r.taps;
+}
+
+/// Its hidden states and output matrix can be had apart.
+bool is_decoder(const Role& role) {
+  return role.answer.empty() && dynamic_cast<const Decoder*>(role.model.get()) != nullptr;
 }
 
 /// What the head that `r` reads is told of other roles; nothing for most.
@@ -99,7 +106,10 @@ void Answers::wish(const Read& r, const Term* term) {
   if (r.slope || (r.from == Read::From::head && inputs_of(r, role).empty())) return;
   for (const std::string& cond : conditions_of(r)) {
     Want& want = wishes_.try_emplace(place(r, term, cond), Want{.out = false, .taps = {}}).first->second;
-    want.out = want.out || r.from == Read::From::out;
+    const bool text = r.from == Read::From::apart || r.from == Read::From::log_prob;
+    const bool apart = text && is_decoder(role);
+    want.states = want.states || apart;
+    want.out = want.out || r.from == Read::From::out || (text && !apart);
     add_taps(want, inputs_of(r, role));
   }
 }
@@ -270,6 +280,7 @@ Tensors Answers::get(const Read& r, const Term* term) {
   if (r.slope) return {slope(r, term)};
   if (r.from == Read::From::out) return {prediction(r, term)};
   if (r.from == Read::From::taps) return taps(r, term);
+  if (r.from == Read::From::apart || r.from == Read::From::log_prob) return text(r, term);
   Tensors& results = head_results_[{place(r, term, r.cond), r.head}];
   if (!results.empty()) return results;
   return results = head(r, term, inputs_of(r, roles_.at(r.role)).empty() ? Tensors() : taps(r, term));
@@ -301,6 +312,14 @@ Tensor Answers::slope(const Read& r, const Term* term) {
   Tensor total;
   for (const Tensor& value : values) total = total.defined() ? total + sum(value) : sum(value);
   return tape.gradients(total, std::span(&asked.x, 1))[0];
+}
+
+/// A decoder's states and output matrix, or another role's logits; or what they make of the batch's own tokens.
+Tensors Answers::text(const Read& r, const Term* term) {
+  const Reply& answer = reply(r, term, r.cond);
+  const Tensors values = answer.states.empty() ? Tensors{answer.out} : answer.states;
+  if (r.from == Read::From::apart) return values;
+  return {token_log_prob(values, batch_, r.at == "x" ? Tensor() : states(term).at(r.at + "/at"))};
 }
 
 Tensors Answers::stored(const Read& r) const {
@@ -347,21 +366,30 @@ TensorMap joined(const std::vector<TensorMap>& parts) {
 
 Batch joined(const std::vector<Batch>& parts) {
   if (parts.size() == 1) return parts[0];
-  const auto join = [&](Tensor Batch::*field) {
+  const auto join = [&](const auto& field) {
     Tensors all;
     for (const Batch& b : parts) {
-      if (!(b.*field).defined()) return Tensor();
-      all.push_back(b.*field);
+      const Tensor part = field(b);
+      if (!part.defined()) return Tensor();
+      all.push_back(part);
     }
     return concat(all, 0);
   };
+  const auto member = [&](Tensor Batch::*m) { return join([m](const Batch& b) { return b.*m; }); };
   const auto join_map = [&](TensorMap Batch::*field) {
-    std::vector<TensorMap> maps;
-    for (const Batch& b : parts) maps.push_back(b.*field);
-    return joined(maps);
+    TensorMap whole;
+    for (const auto& entry : parts[0].*field) {
+      const std::string& name = entry.first;
+      const Tensor value = join([&](const Batch& b) {
+        const auto found = (b.*field).find(name);
+        return found == (b.*field).end() ? Tensor() : found->second;
+      });
+      if (value.defined()) whole[name] = value;
+    }
+    return whole;
   };
-  return {join(&Batch::x),     join(&Batch::y),      join(&Batch::y2),         join(&Batch::lambda),
-          join(&Batch::index), join(&Batch::sample), join_map(&Batch::labels), join_map(&Batch::more)};
+  return {member(&Batch::x),     member(&Batch::y),      member(&Batch::y2),       member(&Batch::lambda),
+          member(&Batch::index), member(&Batch::sample), join_map(&Batch::labels), join_map(&Batch::more)};
 }
 
 }  // namespace retort

@@ -54,6 +54,7 @@ class Answers {
   Tensor slope(const Read& r, const Term* term);
   Tensors taps(const Read& r, const Term* term);
   Tensors head(const Read& r, const Term* term, Tensors inputs);
+  Tensors text(const Read& r, const Term* term);
   Tensors stored(const Read& r) const;
   Times draw(const std::vector<NamedLaw>& laws, const std::string& stream) const;
   TensorMap make_states(const Term* term);

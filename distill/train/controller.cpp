@@ -95,6 +95,8 @@ std::shared_ptr<Controller> make_controller(const Call& call) {
   static const std::map<std::string, std::shared_ptr<Controller> (*)(CallArgs&), std::less<>> table{
       {"dual", [](CallArgs& args) -> std::shared_ptr<Controller> { return std::make_shared<Dual>(args); }},
       {"climb", [](CallArgs& args) -> std::shared_ptr<Controller> { return std::make_shared<Climb>(args); }},
+      {"off_policy", make_off_policy},
+      {"domain_share", make_domain_share},
   };
   CallArgs args(call);
   auto controller = lookup(table, call, "controller")(args);

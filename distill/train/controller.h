@@ -34,7 +34,14 @@ class Controller {
 /// climb(term=T layers=n threshold=c patience=e rate=1): the layer 1 .. n that a student imitates. The terms T1 .. Tn
 /// show 1 - similarity to each; it starts at the most similar one, and goes on as soon as the running average of the
 /// present one's similarity (a new value weighs `rate`) reaches c, or after e epochs (LEAP).
+/// off_policy(term=T every=n tolerance=e step=.1 start=0): the share of own responses grows by `step` whenever the mean
+/// of T over the last n steps is not below that of the n before, by -e (DistiLLM, Ko et al. 2024).
+/// domain_share(domain=i domains=N student=S teacher=T every=n mix=a): r_i, from the cross-entropies that S0 .. and T0
+/// .. show of each domain, ratio = e^(S - T): softmax(ratio) after n steps, then every n steps r <- a psi / sum psi +
+/// (1 - a) / N, psi = r e^ratio; 1 / N before (DDK, Liu et al. 2024).
 /// Arguments may be constant numbers of the preset that stand before. Throws ConfigError naming the nearest entry.
 std::shared_ptr<Controller> make_controller(const Call& call);
+std::shared_ptr<Controller> make_off_policy(CallArgs& args);
+std::shared_ptr<Controller> make_domain_share(CallArgs& args);
 
 }  // namespace retort

@@ -8,6 +8,7 @@
 #include "distill/train/state.h"
 #include "distill/train/synthetic_source.h"
 #include "distill/train/terms.h"
+#include "distill/train/text_source.h"
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "retort_paths.h"
@@ -49,10 +50,10 @@ class Builder {
     read_head();
     read_data();
     read_models();
+    read_numbers();
     read_sources();
     fill_pixel_sets(config_.child("method"), setup(), dtype_);
     read_stores();
-    read_numbers();
     read_drawn_params(config_.child("method"), numbers_, setup());
     read_terms();
     read_phases();
@@ -88,8 +89,13 @@ class Builder {
       for (const std::int64_t n : config_.get<std::vector<std::int64_t>>("sample")) sample_.push_back(n);
       return;
     }
-    for (Config& set : config_.child("data").items()) sets_[set.key()] = make_dataset(set);
-    if (sets_.empty()) config_.child("data").fail("a job needs at least one data set");
+    for (Config& set : config_.child("data").items()) {
+      if (const auto texts = make_token_set(set))
+        texts_[set.key()] = texts;
+      else
+        sets_[set.key()] = make_dataset(set);
+    }
+    if (sets_.empty() && texts_.empty()) config_.child("data").fail("a job needs at least one data set");
   }
 
   const std::shared_ptr<const Dataset>& set_named(Config& node) {
@@ -97,6 +103,7 @@ class Builder {
   }
 
   ModelSizes sizes() const {
+    if (!texts_.empty()) return {.classes = texts_.begin()->second->vocab()};
     if (sets_.empty()) return {};
     const Dataset& d = *sets_.begin()->second;
     return {d.image_shape()[0], d.image_shape()[1], d.image_shape()[2], d.classes()};
@@ -134,35 +141,52 @@ class Builder {
 
   void read_sources() {
     micro_ = config_.get_int("run.micro_batch", 0, {.min = 0});
-    Config& sources = config_.child("method").child("sources");
-    for (const char* kind : {"data", "synthetic", "rollout"})  // a rollout may show data beside its samples
-      for (Config& s : sources.items())
-        if (s.get_choice("kind", {"data", "rollout", "synthetic"}) == kind) read_source(s);
+    for (Config& s : config_.child("method").child("sources").items()) source_of(s);
   }
 
-  void read_source(Config& s) {
-    const std::string kind = s.get<std::string>("kind");
+  /// The source of a section, built when it is first asked for: sources may be made of others.
+  Source& source_of(Config& s) {
+    const auto found = setup().sources.find(s.key());
+    if (found != setup().sources.end()) return *found->second;
+    if (!begun_.insert(s.key()).second) s.fail("it is made of itself");
+    const std::string kind =
+        s.get_choice("kind", {"data", "synthetic", "rollout", "generate", "mixture", "replay", "pairs", "filter"});
     const std::string name = config_.child("sources").has(s.key()) ? s.key() : "default";
     if (kind == "synthetic") return read_synthetic(s, name);
     Config& c = config_.child("sources").child(name);
-    setup().sources[s.key()] = kind == "rollout"               ? read_rollout(s, c)
-                               : c.has("from") || c.has("law") ? law_source(c, setup().roles, dtype_, device_)
-                                                               : read_loader(s, c);
-    Source& source = *setup().sources.at(s.key());
-    source.batch = c.get_int("batch", {.min = 1});
-    if (micro_ > 0 && micro_ < source.batch && source.batch % micro_ != 0)
-      c.child("batch").fail(fmt::format("the global batch must be a multiple of run.micro_batch = {}", micro_));
-    source.micro_batch = micro_ > 0 ? std::min(micro_, source.batch) : source.batch;
-    source.fresh = s.has("draw") && s.get_choice("draw", {"shared", "fresh"}) == "fresh";
+    const TextSettings settings{
+        texts_, setup(), numbers_, [this](Config& node) -> Source& { return source_named(node); }, dtype_, device_};
+    auto made = read_text_source(s, c, settings);
+    if (!made) made = read_source(kind, s, c);
+    if (made->batch == 0) made->batch = c.get_int("batch", {.min = 1});
+    if (micro_ > 0 && micro_ < made->batch && made->batch % micro_ != 0)
+      s.fail(fmt::format("the global batch of {} must be a multiple of run.micro_batch = {}", made->batch, micro_));
+    made->micro_batch = micro_ > 0 ? std::min(micro_, made->batch) : made->batch;
+    if (made->micro_batch % made->group() != 0)
+      s.fail(
+          fmt::format("run.micro_batch = {} would part rows that belong together, {} a group", micro_, made->group()));
+    made->fresh = s.has("draw") && s.get_choice("draw", {"shared", "fresh"}) == "fresh";
+    return *(setup().sources[s.key()] = std::move(made));
   }
 
   /// Rows of a synthetic set: all slots, or sources.NAME.batch of the job.
-  void read_synthetic(Config& s, const std::string& name) {
+  Source& read_synthetic(Config& s, const std::string& name) {
     const Role& role = role_named(s.child("role"));
     const std::int64_t batch = name == s.key() ? config_.get_int("sources." + name + ".batch", 0, {.min = 0}) : 0;
     auto source = synthetic_source(s.key(), role, batch);
     source->micro_batch = source->batch;
-    setup().sources[s.key()] = std::move(source);
+    return *(setup().sources[s.key()] = std::move(source));
+  }
+
+  Source& source_named(Config& node) {
+    std::map<std::string, Config*> known;
+    for (Config& s : config_.child("method").child("sources").items()) known[s.key()] = &s;
+    return source_of(*lookup(known, Call{node.as<std::string>(), {}, node.where()}, "source"));
+  }
+
+  std::unique_ptr<Source> read_source(const std::string& kind, Config& s, Config& c) {
+    if (kind == "rollout") return read_rollout(s, c);
+    return c.has("from") || c.has("law") ? law_source(c, setup().roles, dtype_, device_) : read_loader(s, c);
   }
 
   std::unique_ptr<Source> read_loader(Config& s, Config& c) {
@@ -239,13 +263,13 @@ class Builder {
   void read_beside(RolloutSpec& spec, Config& s, Config& c) {
     if (s.has("beside"))
       for (Config& other : s.child("beside").items()) {
-        const auto source = setup().sources.find(other.as<std::string>());
-        if (source == setup().sources.end()) {
+        if (!config_.child("method").child("sources").has(other.as<std::string>())) {
           spec.beside[other.key()] = role_named(other).name;
           continue;
         }
-        if (source->second->batch != c.get_int("batch", {.min = 1})) other.fail("the two sources differ in `batch`");
-        spec.references[other.key()] = source->second.get();
+        const Source& source = source_named(other);
+        if (source.batch != c.get_int("batch", {.min = 1})) other.fail("the two sources differ in `batch`");
+        spec.references[other.key()] = &source;
       }
     const auto reference = [&](const char* key) {
       if (s.has(key)) lookup(spec.references, parse_call(s.child(key)), "source beside this one");
@@ -261,8 +285,15 @@ class Builder {
     Config& method = config_.child("method");
     if (!method.has("stores")) return;
     for (Config& c : method.child("stores").items()) {
-      if (c.get_choice("kind", {"index", "class_mean", "trajectory"}) == "trajectory") {
+      const std::string kind = c.get_choice("kind", {"index", "class_mean", "trajectory", "top_k"}, "index");
+      if (kind == "trajectory") {
         setup().trajectories[c.key()];
+        continue;
+      }
+      if (kind == "top_k") {
+        job_.top_k.push_back(parse_top_k(c, setup()));
+        setup().stores[c.key()] = make_top_k_store(job_.top_k.back(), setup(), dtype_);
+        store_source_[c.key()] = job_.top_k.back().source;
         continue;
       }
       const std::string source = c.get<std::string>("source");
@@ -391,7 +422,7 @@ class Builder {
   }
 
   void read_eval() {
-    if (!sample_.empty() || !config_.has("eval")) return;  // nothing is classified
+    if (sets_.empty() || !sample_.empty() || !config_.has("eval")) return;  // nothing is classified
     EvalSpec& e = job_.eval;
     Config& c = config_.child("eval");
     e.data = {set_named(c.child("set")), c.get_int("batch", 500, {.min = 1}), dtype_};
@@ -435,8 +466,10 @@ class Builder {
   Job& job_;
   DType dtype_ = DType::f32;
   std::map<std::string, std::shared_ptr<const Dataset>> sets_;
+  TokenSets texts_;
   std::vector<std::string> cached_;
   std::map<std::string, std::string> store_source_;
+  std::set<std::string> begun_;  // sources that are being built, or were
   NumberMap numbers_;
   Shape sample_;
   std::int64_t micro_ = 0;

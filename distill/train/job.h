@@ -4,6 +4,7 @@
 
 #include "distill/train/evaluate.h"
 #include "distill/train/protocol.h"
+#include "distill/train/top_k_table.h"
 #include "distill/train/trainer.h"
 
 namespace retort {
@@ -44,6 +45,7 @@ struct Job {
   RunSpec run;
   std::vector<TableSpec> tables;
   std::vector<ClassMean> class_means;
+  std::vector<TopKSpec> top_k;
   std::int64_t predicted_peak = 0;  ///< bytes, from plan_job; 0: not planned
 };
 
@@ -63,9 +65,9 @@ OpenedJob open_job(const std::string& name, const std::vector<std::string>& over
 /// naming the unknown ones. `seed` replaces job.seed when given.
 Job build_job(Config config, const std::filesystem::path& file, Device device, std::optional<std::uint64_t> seed = {});
 
-/// Fills the stores of class means, then the tables of answers (teachers with mode: cached) by running those roles over
-/// their source's data set; kept in `folder`/tables for resumption, together with the role's fingerprint. On meta only
-/// shapes are made.
+/// Fills the stores of class means and of likeliest tokens, then the tables of answers (teachers with mode: cached) by
+/// running those roles over their source's data set; kept in `folder`/tables for resumption, together with the role's
+/// fingerprint. On meta only shapes are made.
 void fill_tables(Job& job, const std::filesystem::path& folder);
 /// Roles answer by their models again: a table covers its source's data set only.
 void drop_tables(Job& job);

@@ -48,7 +48,7 @@ Tensor tensor_of(Config& node) {
 /// What a check gives: signals by name, labels, and where the numbers are read.
 struct Given {
   std::map<std::string, Tensor, std::less<>> signals;
-  Tensor labels;
+  Tensor labels, tokens;
   Clock clock;
   std::optional<NoiseSchedule> schedule;
   std::vector<std::pair<std::string, Call>> asked;  ///< roles that terms ask themselves, and their architecture
@@ -91,6 +91,8 @@ Given parse_given(Config& check) {
     if (s.key() == "label") {
       const auto labels = s.as<std::vector<std::int64_t>>();
       g.labels = Tensor::of<std::int64_t>(labels, {static_cast<std::int64_t>(labels.size())});
+    } else if (s.key() == "tokens") {
+      g.tokens = cast(tensor_of(s), DType::i64);
     } else {
       g.signals[s.key()] = tensor_of(s);
     }
@@ -257,6 +259,10 @@ Values evaluate_update(Config method, const Given& given, const std::string& pha
   const auto x = given.signals.find("x");
   if (x != given.signals.end()) batch.x = tape.watch(x->second);
   batch.y = given.labels;
+  if (given.tokens.defined()) {
+    batch.x = given.tokens;
+    for (const auto& [name, value] : given.signals) batch.more[name] = value;
+  }
   Tensor total;
   for (Config& weight : updates.at(update).get().child("terms").items()) {
     Config& node = method.child("terms." + weight.key());

@@ -5,6 +5,7 @@
 #include "distill/data/pixel_set.h"
 #include "distill/diffusion/image_net.h"
 #include "distill/diffusion/oracle_net.h"
+#include "distill/text/table_lm.h"
 #include "distill/train/model_builders.h"
 #include "nn/models/mlp.h"
 
@@ -27,6 +28,12 @@ std::unique_ptr<Model> build_affine(CallArgs& args, const ModelSizes&) {
   const std::int64_t size = args.integer("size", {.min = 1});
   const double shift = args.number("shift", 0.0), scale = args.number("scale", 1.0);
   return std::make_unique<AffineNet>(size, shift, scale);
+}
+
+std::unique_ptr<Model> build_table(CallArgs& args, const ModelSizes& sizes) {
+  const std::int64_t vocab = args.integer("vocab", sizes.classes, {.min = 2});
+  const std::int64_t order = args.integer("order", 1, {.min = 1});
+  return std::make_unique<TableLm>(vocab, order, args.number("spread", 1.0, {.min = 0}));
 }
 
 std::unique_ptr<Model> build_image_of(CallArgs& args, const ModelSizes& sizes) {
@@ -69,6 +76,7 @@ const std::map<std::string, Builder, std::less<>>& builders() {
       {"resnet_cifar", build_resnet_cifar},
       {"shufflenet_v1", build_shufflenet_v1},
       {"shufflenet_v2", build_shufflenet_v2},
+      {"table", build_table},
       {"vgg", build_vgg},
       {"vit", build_vit_of<VitConfig::tiny, false>},
       {"vit_base", build_vit_of<VitConfig::base, false>},

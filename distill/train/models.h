@@ -16,9 +16,8 @@ struct ModelSizes {
 /// dropout=0), vit(image=224 patch=16 width=192 depth=12 heads=3), mae(patch=16 width=768 depth=12 heads=12
 /// decoder_width=512 decoder_depth=8 decoder_heads=16 target=0 mask=.75 views=1), deit(..), the same as vit_tiny,
 /// vit_small, vit_base and deit_*, gpt2(vocab=50257 context=1024 width=768 depth=12 heads=12), affine(size=2 shift=0
-/// scale=1), image(d1 d2
-/// .. particles=1 std=1), pixels(ipc=1 ..), llama(.. kv_heads=4 hidden=2048 head=tied). Throws ConfigError naming the
-/// nearest.
+/// scale=1), image(d1 d2 .. particles=1 std=1), pixels(ipc=1 ..), llama(.. kv_heads=4 hidden=2048 head=tied),
+/// table(vocab=16 order=1 spread=1). Throws ConfigError naming the nearest.
 std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes);
 
 /// The same for denoisers: dit(image=32 patch=2 in=4 out=8 classes=1000 width=384 depth=12 heads=6 times=1), dit_small,

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "distill/data/loader.h"
+#include "distill/data/token_set.h"
 #include "distill/objectives/term.h"
 
 namespace retort {
@@ -13,6 +14,7 @@ struct DrawRequest {
   std::int64_t phase_step = 0, step = 0;  ///< of the phase, of the run
   std::int64_t first = 0, rows = 0;
   std::string stream;  ///< names random draws: one for all updates of a step (shared), or each its own (fresh)
+  Clock clock = {};    ///< where scheduled numbers of the source are read
 };
 
 /// Row r of a step's global batch is a pure function of the request's step and r, and of the weights of the role.
@@ -25,6 +27,14 @@ class Source {
   virtual std::int64_t steps_per_epoch() const { return 1; }
   /// The data set behind it, or null.
   virtual std::shared_ptr<const Dataset> set() const { return nullptr; }
+  /// The texts behind it, or null.
+  virtual std::shared_ptr<const TokenSet> texts() const { return nullptr; }
+  /// Rows that belong together and never part: a micro-batch is a multiple of it.
+  virtual std::int64_t group() const { return 1; }
+  /// What a source with a memory does with a micro-batch that it drew, once the step is done.
+  virtual void keep(const DrawRequest&, const Batch&) {}
+  /// That memory, for checkpoints.
+  virtual void visit_state(const std::function<void(const std::string& name, Tensor& value)>&) {}
   /// The role whose weights x depends on; empty: none.
   virtual const std::string& role() const;
   /// States that its batches bring beside x.

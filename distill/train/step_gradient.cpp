@@ -9,19 +9,23 @@
 
 namespace retort {
 
+std::int64_t Draws::size(const Source& source, std::int64_t rows) const {
+  const std::int64_t wanted = rows > 0 ? rows : source.micro_batch, group = source.group();
+  return (wanted + group - 1) / group * group;
+}
+
 DrawRequest Draws::request(const std::string& name, std::size_t update, std::int64_t rows, std::size_t i) const {
   const Source& source = *setup_.sources.at(name);
-  const std::int64_t size = rows > 0 ? rows : source.micro_batch, first = static_cast<std::int64_t>(i) * size;
+  const std::int64_t wanted = size(source, rows), first = static_cast<std::int64_t>(i) * wanted;
   const std::string stream = source.fresh ? fmt::format("source/{}/{}", name, update) : "source/" + name;
-  return {phase_step_, step_, first, std::min(size, source.batch - first), stream};
+  return {clock_.step, step_, first, std::min(wanted, source.batch - first), stream, clock_};
 }
 
 const std::vector<Batch>& Draws::plain(const std::string& name, std::size_t update, std::int64_t rows) {
   const Source& source = *setup_.sources.at(name);
   std::vector<Batch>& list = drawn_[source.fresh ? fmt::format("{}/{}", name, update) : name];
   if (!list.empty()) return list;
-  const std::int64_t size = rows > 0 ? rows : source.micro_batch;
-  for (std::size_t i = 0; static_cast<std::int64_t>(i) * size < source.batch; ++i) {
+  for (std::size_t i = 0; static_cast<std::int64_t>(i) * size(source, rows) < source.batch; ++i) {
     Pass pass{static_cast<std::uint32_t>(step_), Rng(setup_.seed), true, nullptr, nullptr};
     list.push_back(source.draw(request(name, update, rows, i), setup_.roles, pass));
   }
@@ -30,6 +34,13 @@ const std::vector<Batch>& Draws::plain(const std::string& name, std::size_t upda
 
 Batch Draws::live(const std::string& name, std::size_t update, std::int64_t rows, std::size_t i, Pass& pass) {
   return setup_.sources.at(name)->draw(request(name, update, rows, i), setup_.roles, pass);
+}
+
+void Draws::keep() {
+  for (const auto& [key, list] : drawn_) {
+    const std::string name = key.substr(0, key.find('/'));
+    for (std::size_t i = 0; i < list.size(); ++i) setup_.sources.at(name)->keep(request(name, 0, 0, i), list[i]);
+  }
 }
 
 StepGradient::StepGradient(const Setup& setup, const UpdateSpec& update, const Where& where, Draws& draws)

@@ -27,17 +27,20 @@ struct Outcome {
 /// updates of a step see one draw, unless a source is `fresh`.
 class Draws {
  public:
-  Draws(const Setup& setup, std::int64_t phase_step, std::int64_t step)
-      : setup_(setup), phase_step_(phase_step), step_(step) {}
+  Draws(const Setup& setup, const Clock& clock, std::int64_t step) : setup_(setup), clock_(clock), step_(step) {}
   /// Micro-batches of update `update`, without tape; `rows` 0: as the source says.
   const std::vector<Batch>& plain(const std::string& source, std::size_t update, std::int64_t rows);
   /// The same micro-batch drawn again under the tape of `pass`.
   Batch live(const std::string& source, std::size_t update, std::int64_t rows, std::size_t micro_batch, Pass& pass);
+  /// Lets sources keep what was drawn for updates at their own micro-batch size: the step is done.
+  void keep();
 
  private:
+  std::int64_t size(const Source& source, std::int64_t rows) const;
   DrawRequest request(const std::string& name, std::size_t update, std::int64_t rows, std::size_t micro_batch) const;
   const Setup& setup_;
-  std::int64_t phase_step_, step_;
+  Clock clock_;
+  std::int64_t step_;
   std::map<std::string, std::vector<Batch>> drawn_;
 };
 

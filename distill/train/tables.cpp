@@ -71,6 +71,7 @@ void fill_tables(Job& job, const fs::path& folder) {
   for (const ClassMean& m : job.class_means)
     fill_class_mean(*job.setup.stores.at(m.store), job.setup.roles.at(m.of.role), m.of,
                     job.setup.sources.at(m.source)->set(), job.eval.data.batch, job.eval.data.dtype);
+  for (const TopKSpec& spec : job.top_k) fill_top_k(spec, job.setup, folder);
   std::map<std::string, std::shared_ptr<const Dataset>> set_of;
   for (const TableSpec& t : job.tables) {
     const auto set = job.setup.sources.at(t.source)->set();

@@ -4,17 +4,24 @@
 #include "distill/objectives/flow_map.h"
 #include "distill/objectives/inner.h"
 #include "distill/objectives/match.h"
+#include "distill/objectives/policy.h"
+#include "distill/objectives/preference.h"
 #include "distill/objectives/scalar.h"
+#include "distill/objectives/token.h"
 
 namespace retort {
 
 std::unique_ptr<Term> make_term(const std::string& name, Config& node, const NumberMap& numbers,
                                 const NoiseSchedule* schedule) {
-  const std::string kind = node.get_choice("kind", {"match", "direction", "flowmap", "scalar", "inner"});
+  const std::string kind = node.get_choice(
+      "kind", {"match", "direction", "flowmap", "scalar", "inner", "token", "policy", "preference"});
   if (kind == "match") return make_match(parse_match(name, node, numbers, schedule));
   if (kind == "flowmap") return make_flow_map(parse_flow_map(name, node, numbers, schedule));
   if (kind == "scalar") return make_scalar(parse_scalar(name, node, numbers, schedule));
   if (kind == "inner") return make_inner(parse_inner(name, node, numbers));
+  if (kind == "token") return make_token(parse_token(name, node, numbers));
+  if (kind == "policy") return make_policy(parse_policy(name, node, numbers));
+  if (kind == "preference") return make_preference(parse_preference(name, node, numbers));
   return make_direction(parse_direction(name, node, numbers, schedule));
 }
 

@@ -145,7 +145,7 @@ Metrics Trainer::advance() {
   const bool meta = setup_.device.kind == DeviceKind::meta;
   draw_params();
   if (phase_step_ == 0) record(0);
-  Draws draws(setup_, phase_step_, global_step_);
+  Draws draws(setup_, clock(), global_step_);
   for (std::size_t i = 0; i < updates_.size(); ++i) {
     Update& u = updates_[i];
     if (phase_step_ % u.spec->every != 0) continue;
@@ -164,6 +164,7 @@ Metrics Trainer::advance() {
     apply_statistics(outcome.stats);
     for (const StorePut& put : outcome.puts) setup_.stores.at(put.store)->put(put.index, put.values);
   }
+  draws.keep();
   metrics.insert(metrics.begin(), {"loss/total", total});
   follow();
   for (auto& [name, controller] : setup_.controllers) controller->update(metrics, clock());
@@ -206,7 +207,7 @@ void Trainer::finish_phase() {
 std::map<std::string, Tensor> Trainer::gradients(std::size_t index, std::int64_t micro_batch) {
   Update& u = updates_.at(index);
   draw_params();
-  Draws draws(setup_, phase_step_, global_step_);
+  Draws draws(setup_, clock(), global_step_);
   differentiate(index, micro_batch, draws);
   Metrics weights;
   combine(u, weights);
@@ -243,6 +244,8 @@ void Trainer::visit_state(const std::function<void(const std::string&, Tensor&)>
   for (auto& [name, follower] : followers_) visit("params/" + name, follower.counters());
   for (auto& [name, store] : setup_.stores) visit("store/" + name, store->table());
   for (auto& [name, controller] : setup_.controllers) visit("control/" + name, controller->state());
+  for (auto& [name, source] : setup_.sources)
+    source->visit_state([&](const std::string& what, Tensor& value) { visit("source/" + name + "/" + what, value); });
 }
 
 void Trainer::seek(std::int64_t step) {

@@ -6,6 +6,7 @@
 
 #include "distill/diffusion/image_net.h"
 #include "distill/diffusion/oracle_net.h"
+#include "distill/text/table_lm.h"
 #include "distill/train/run.h"
 #include "tests/io/test_files.h"
 
@@ -54,6 +55,35 @@ Moments moments(const std::vector<double>& values) {
   m.deviation = std::sqrt(m.deviation);
   return m;
 }
+/// Largest KL(s || p) over the words that a table student and a table teacher may stand at, after `steps`.
+double gap_after(const std::string& slug, int steps, std::vector<std::string> overrides = {}) {
+  overrides.insert(overrides.begin(),
+                   {"job.task=tiny", fmt::format("run.steps={}", steps), "models.teacher.arch=table(order=1 spread=1)",
+                    "models.student.arch=table(order=1 spread=1)",
+                    "data.texts={kind: markov, count: 64, vocab: 7, prompt: 2, length: 10, sharpness: 0}",
+                    "sources.default.batch=32", "optim.default={adam: {lr: .1, betas: [.5, .99]}, schedule: cosine}"});
+  const OpenedJob opened = open_job(slug, overrides);
+  Job job = build_job(opened.config, opened.file, kCpu);
+  Trainer trainer(job.setup);
+  while (!trainer.finished()) trainer.advance();
+  const auto table = [&](const char* role) {
+    return dynamic_cast<const TableLm&>(*job.setup.roles.at(role).model).table.value.values();
+  };
+  const auto student = table("student"), teacher = table("teacher");
+  const std::size_t words = 7 - 4;  // the rest are marks, which no text of the set holds
+  double worst = 0;
+  for (std::size_t word = 0; word < words; ++word) {
+    double zs = 0, zt = 0, kl = 0;
+    for (std::size_t v = 0; v < 7; ++v) zs += std::exp(student[v * 7 + word]), zt += std::exp(teacher[v * 7 + word]);
+    for (std::size_t v = 0; v < 7; ++v) {
+      const double s = std::exp(student[v * 7 + word]) / zs, t = std::exp(teacher[v * 7 + word]) / zt;
+      kl += s * std::log(s / t);
+    }
+    worst = std::max(worst, kl);
+  }
+  return worst;
+}
+
 const std::string kGaussian = "models.teacher.arch=gaussian(.7 -.3 std=1.14 schedule=vp)";
 const std::string kOneClass = "sources.default.conditions={given: 0, negative: 0, source: 0}";
 }  // namespace
@@ -153,4 +183,19 @@ TEST_CASE("fixed points: SURE finds the clean law behind noisy measurements") {
   const std::string alone =
       "method.phases=[{name: main, steps: job, update: [{train: [student], terms: {error: 1}, optim: job}]}]";
   CHECK(away_after("sure-score", 300, {noisy, alone}) > .3);
+}
+
+TEST_CASE(
+    "fixed points: a table student ends at the table teacher's law, on data, on own responses, from drawn tokens") {
+  for (const char* slug : {"gkd", "distillspec", "distillm"}) {
+    CAPTURE(slug);
+    CHECK(gap_after(slug, 120) < .02);
+  }
+  CHECK(gap_after("word-kd", 120, {"method.numbers.a=0"}) < .02);
+  CHECK(gap_after("word-kd", 120) > .05);  // the data's own law is another
+  CHECK(gap_after("on-policy", 400) < .05);
+  CHECK(gap_after(
+            "on-policy", 400,
+            {"method.terms.pg={kind: policy, from: own, policy: student, surrogate: k1(teacher), reduce: sum/token}"}) >
+        .2);
 }

@@ -54,6 +54,9 @@ const Table<Relation>& logit_relations();
 /// first (the only read), all, by_label, repeat, pick(k), mean_prob (of several teachers' softmax(z / T_target)),
 /// mean_logits, weighted_logits(w1 w2 ..), aggregate_views, committee(power e...), past(alpha).
 const Table<TargetMap>& target_maps();
+/// Of logits: calibrate(tau), interpolate(u), extrapolate(w), extrapolate_by_tvd(scale floor=.001), log_ratio(beta),
+/// gated.
+const Table<TargetMap>& logit_maps();
 /// student_share, more_reliable.
 const Table<UnitWeight>& unit_weights();
 /// rotate(STATE k) by k quarter turns, flip(STATE), jitter(STATE sigma), part(STATE count), join(STATE STATE),
