@@ -24,7 +24,7 @@ double TimeDraw::normal() {
   return out;
 }
 TimeDraw TimeDraw::of_sample(std::uint64_t sample) const {
-  TimeDraw other(key_, sample, progress);
+  TimeDraw other(key_, sample, clock);
   other.earlier = earlier;
   return other;
 }
