@@ -124,7 +124,7 @@ std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& set
         net.name = "net";
         net.compute = test.dtype;
         net.model = build_model(protocol.arch, sizes);
-        const Rng rng(Rng(setup.seed).stream("protocol", static_cast<std::uint32_t>(k)).key);
+        const Rng rng(Rng(setup.seed).stream(fmt::format("protocol/{}", k)).key);
         initialize(*net.model, rng);
         if (test.dtype == DType::f64) convert(*net.model, DType::f64);
         net.net = model_net(net);
