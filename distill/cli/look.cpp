@@ -53,6 +53,8 @@ int eval(const std::string& target, const std::vector<std::string>& overrides, b
     std::printf("%-24s %6.2f %%  cross-entropy %.4f  (%lld samples)\n", words.c_str(), 100 * e.top1, e.cross_entropy,
                 static_cast<long long>(e.samples));
   }
+  if (job.protocol)
+    fmt::print("{}", protocol_table(*job.protocol, run_protocol(*job.protocol, job.setup, job.eval.data, job.sizes)));
   return 0;
 }
 

@@ -34,10 +34,9 @@ Tensor flat_weights(const Role& role) {
   return concat(flat, 0);
 }
 
-Rng fresh_rng(const Role& role, const DrawStep& at, std::uint32_t member = 0) {
-  const auto step = static_cast<std::uint32_t>(at.step);
-  return Rng(Rng(at.seed).stream(fmt::format("fresh/{}/{}", role.name, member), step).key ^
-             (std::uint64_t{step} << 32));
+/// A key's step is no part of `key`, so the stream's name tells the steps apart.
+Rng fresh_rng(const Role& role, const DrawStep& at, std::int64_t member = 0) {
+  return Rng(Rng(at.seed).stream(fmt::format("fresh/{}/{}/{}", role.name, member, at.step)).key);
 }
 
 class Fresh final : public DrawnParams {
@@ -60,7 +59,7 @@ class Pool final : public DrawnParams {
   void begin(Role& role, const DrawStep& at) override {
     const std::int64_t k = member(at), age = ages_.values<std::int64_t>()[static_cast<std::size_t>(k)];
     if (age < 0 || age >= oldest_) {
-      initialize(*role.model, fresh_rng(role, at, static_cast<std::uint32_t>(k)));
+      initialize(*role.model, fresh_rng(role, at, k));
       const std::int64_t first = age < 0 ? k * oldest_ / members_.size(0) : 0;
       put(flat_weights(role), k, first);
     }

@@ -49,17 +49,18 @@ class Training {
     const auto optimizer = protocol_.optim.make();
     GradAccumulator gradient(parameters);
     std::vector<StatUpdate> statistics;
-    for (std::int64_t step = 0; step < protocol_.steps; ++step) {
+    const bool meta = data_.x.meta();
+    for (std::int64_t step = 0; step < (meta ? 1 : protocol_.steps); ++step) {
       Tape tape;
       Leaves leaves(tape);
       gradient.zero();
       gradient.attach(leaves);
       Pass pass{static_cast<std::uint32_t>(step), rng, true, &leaves, &statistics};
       Examples seen = batch(rng, step);
-      if (view_) seen.x = (*view_)(seen.x, rng.stream("dsa", pass.step), arange(seen.x.size(0)));
+      if (view_) seen.x = (*view_)(seen.x, rng.stream("dsa", pass.step), meta ? Tensor() : arange(seen.x.size(0)));
       Ctx ctx = context_of(role, pass, Grad::Train, {});
       const Tensor loss = inner_loss(protocol_.loss, role.model->forward(seen.x, ctx), seen);
-      const Tensor one = Tensor::scalar(1, loss.dtype());
+      const Tensor one = scalar_like(loss, 1);
       tape.backward(std::span(&loss, 1), std::span(&one, 1), gradient);
       Schedule schedule = protocol_.optim.schedule;
       if (rate_ > 0) schedule.base = rate_;
@@ -73,6 +74,7 @@ class Training {
   Examples batch(const Rng& rng, std::int64_t step) const {
     const std::int64_t n = data_.x.size(0);
     if (protocol_.batch >= n) return data_;
+    if (data_.x.meta()) return chosen(data_, Tensor::empty({protocol_.batch}, DType::i64, data_.x.device()));
     const std::int64_t per_epoch = n / protocol_.batch;
     const RngKey key = rng.stream("order", static_cast<std::uint32_t>(step / per_epoch));
     std::vector<std::int64_t> rows;
@@ -89,6 +91,7 @@ class Training {
 };
 
 Examples random_real(const Protocol& protocol, const PixelSet& set, std::uint64_t seed, DType dtype) {
+  if (set.x.value.meta()) return {set.x.value, set.labels(), {}};
   const auto indices = random_per_class(*protocol.real, set.config.per_class, Rng(seed).stream("protocol/real"));
   SequentialBatches images(std::make_shared<Subset>(protocol.real, indices), static_cast<std::int64_t>(indices.size()),
                            dtype, 0);
@@ -111,7 +114,8 @@ std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& set
   if (!set) throw ConfigError("eval.protocol: role {} is no synthetic set", protocol.role);
   Ctx plain;
   const SetRows rows = set->rows({}, plain);
-  const double rate = protocol.learned_rate && set->lr.value.defined() ? set->lr.value.item() : 0;
+  const bool meta = setup.device.kind == DeviceKind::meta;
+  const double rate = protocol.learned_rate && set->lr.value.defined() && !meta ? set->lr.value.item() : 0;
   std::vector<std::pair<std::string, Examples>> sets{{"distilled", {rows.x, rows.label, rows.target}}};
   if (protocol.real) sets.emplace_back("random real", random_real(protocol, *set, setup.seed, test.dtype));
   std::vector<ProtocolRow> table;
@@ -119,17 +123,18 @@ std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& set
     for (const auto& [images, data] : sets) {
       ProtocolRow row{images, text, {}};
       const Training training(protocol, data, rate, view);
-      for (std::int64_t k = 0; k < protocol.nets; ++k) {
+      for (std::int64_t k = 0; k < (meta ? 1 : protocol.nets); ++k) {
         Role net;
         net.name = "net";
         net.compute = test.dtype;
         net.model = build_model(protocol.arch, sizes);
-        const Rng rng(Rng(setup.seed).stream("protocol", static_cast<std::uint32_t>(k)).key);
+        const Rng rng(Rng(setup.seed).stream(fmt::format("protocol/{}", k)).key);
         initialize(*net.model, rng);
         if (test.dtype == DType::f64) convert(*net.model, DType::f64);
+        if (meta) move_to(*net.model, kMeta);
         net.net = model_net(net);
         training.run(net, rng);
-        row.top1.push_back(evaluate(net, test, kCpu).top1);
+        row.top1.push_back(evaluate(net, test, setup.device).top1);
       }
       summarize(row);
       table.push_back(std::move(row));

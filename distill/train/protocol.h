@@ -33,7 +33,8 @@ struct ProtocolRow {
 Protocol parse_protocol(Config& node, Config& models,
                         const std::function<std::shared_ptr<const Dataset>(Config&)>& set_named);
 
-/// Trains and tests. Network k of every row begins with the same weights. Prints nothing.
+/// Trains and tests. Network k of every row begins with the same weights. On the meta device one step of one network
+/// for each row, for planning.
 std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& setup, const EvalData& test,
                                       const ModelSizes& sizes);
 /// The rows as text, with the view that each was trained under.

@@ -265,6 +265,7 @@ PlanReport plan_job(Job& job) {
   drop_tables(job);
   MemoryAccount::current_account().reset_peak();
   for (const auto& [role, words] : job.eval.roles) evaluate(job.setup.roles.at(role), job.eval.data, kMeta);
+  if (job.protocol) run_protocol(*job.protocol, job.setup, job.eval.data, job.sizes);
   report.evaluation_peak = account.peak();
   report.peak = std::max(report.peak, report.evaluation_peak);
   for (auto& [name, role] : job.setup.roles) {

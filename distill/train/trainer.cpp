@@ -200,7 +200,7 @@ void Trainer::finish_phase() {
     if (b.kind == Between::Kind::copy)
       ema_update(model, *setup_.roles.at(b.from).model, 0.0, EmaBuffers::copy);
     else
-      initialize(model, Rng(Rng(setup_.seed).stream("fresh/" + b.role, static_cast<std::uint32_t>(phase_)).key));
+      initialize(model, Rng(Rng(setup_.seed).stream(fmt::format("fresh/{}/{}", b.role, phase_)).key));
   }
 }
 

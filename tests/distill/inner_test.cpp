@@ -138,7 +138,9 @@ TEST_CASE("inner: gradients through momentum, minibatches and views agree with f
 }
 
 TEST_CASE("inner: a recomputed step stores less, and so does TESLA") {
-  InnerFixture f = pair_of_classes({.in = 3, .classes = 2, .widths = {16, 16, 16, 16}, .act = Activation::tanh});
+  InnerFixture f("pixels(ipc=64 classes=2 lr=.3 channels=1 height=1 width=3)",
+                 {.in = 3, .classes = 2, .widths = {16, 16, 16, 16}, .act = Activation::tanh});
+  f.set_real({.5, -1, .3}, {0});
   f.add("goal", f.roles.at("net").model->clone());
   initialize(*f.roles.at("goal").model, Rng(9));
   const auto saved = [&](const std::string& solver) { return f.run(params(solver, "loss: ce")).saved; };

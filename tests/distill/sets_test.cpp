@@ -109,6 +109,7 @@ TEST_CASE("sets: roles of one store see one draw, so many points apart, inside t
   const Tensor& table = job.setup.trajectories.at("experts").table;
   CHECK(table.size(0) == 2);
   CHECK(table.size(1) == 5);
+  CHECK(select(select(table, 0, 0), 0, 0).values() != select(select(table, 0, 1), 0, 0).values());
   std::set<std::int64_t> points;
   std::set<std::int64_t> runs;
   const auto all = table.values();
@@ -203,6 +204,10 @@ TEST_CASE("sets: the protocol repeats, reports every row, and tells a set of pat
     RunFolder run = RunFolder::create(job.folder, {job.raw, job.resolved, "test", "{}"});
     const RunResult result = run_job(job, run, {});
     CHECK(std::filesystem::exists(run.path() / "report.html"));
+    bool apart = false;  // networks of different seeds
+    for (const ProtocolRow& row : run_protocol(*job.protocol, job.setup, job.eval.data, job.sizes))
+      apart = apart || row.deviation > 0;
+    CHECK(apart);
     REQUIRE(result.evaluations.size() == 2);
     CHECK(result.evaluations[0].first == "distilled, none");
     CHECK(result.evaluations[1].first == "random real, none");
