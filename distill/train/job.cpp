@@ -5,6 +5,7 @@
 #include "distill/objectives/match.h"
 #include "distill/train/pixel_sets.h"
 #include "distill/train/roles.h"
+#include "distill/train/rollout_spec.h"
 #include "distill/train/state.h"
 #include "distill/train/synthetic_source.h"
 #include "distill/train/terms.h"
@@ -189,6 +190,14 @@ class Builder {
     return c.has("from") || c.has("law") ? law_source(c, setup().roles, dtype_, device_) : read_loader(s, c);
   }
 
+  std::unique_ptr<Source> read_rollout(Config& s, Config& c) {
+    RolloutSpec spec = parse_rollout(s, c, setup().roles, setup().sources);
+    spec.sample = sample_shape();
+    spec.dtype = dtype_;
+    spec.device = device_;
+    return rollout_source(std::move(spec));
+  }
+
   std::unique_ptr<Source> read_loader(Config& s, Config& c) {
     LoaderOptions o;
     o.name = s.key();
@@ -207,6 +216,7 @@ class Builder {
     return data_source(set, std::make_shared<Loader>(set, o), device_);
   }
 
+<<<<<<< ours
   const Role& role_named(Config& node) {
     return lookup(setup().roles, Call{node.as<std::string>(), {}, node.where()}, "role");
   }
@@ -281,6 +291,8 @@ class Builder {
     if (s.has("through")) spec.through = role_named(s.child("through")).name;
   }
 
+=======
+>>>>>>> theirs
   void read_stores() {
     Config& method = config_.child("method");
     if (!method.has("stores")) return;
