@@ -108,7 +108,7 @@ Tensor ClosedForm::responsibilities(const Tensor& x, const Tensor& t, const Nois
 Tensor ClosedForm::flow_map(const Tensor& x, const Tensor& t, const Tensor& s, const NoiseSchedule& schedule,
                             const Tensor& label) const {
   const std::int64_t k = components();
-  if (k > 1) {
+  if (k > 1 && !(label.defined() && label.meta())) {
     const std::vector<std::int64_t> labels = label.defined() ? label.values<std::int64_t>() : std::vector{k};
     for (const std::int64_t c : labels)
       if (c == k) throw ValueError("closed_form: the flow of a mixture of {} has no closed form; give labels", k);

@@ -27,6 +27,13 @@ Tensor OracleNet::forward(const Tensor& x, const Conditions& given, Ctx& ctx) co
     const Tensor clean = Tensor::full(given.t.shape(), schedule_.clean(), given.t.dtype(), given.t.device());
     return law.flow_map(x, given.t, clean, schedule_, given.label);
   }
+  if (answer_ == Answer::log_ratio) {
+    const auto density = [&](double component) {
+      const Tensor label = Tensor::full({x.shape()[0]}, component, DType::i64, x.device());
+      return law.log_density(x, given.t, schedule_, label);
+    };
+    return reshape(density(0) - density(1), {x.shape()[0], 1});
+  }
   return law.predict(Space::x0, x, given.t, schedule_, given.label);
 }
 
@@ -75,8 +82,10 @@ std::vector<double> numbers_of(const std::vector<Call>& calls) {
 std::unique_ptr<Denoiser> build(CallArgs& args, const Call& call, const std::vector<std::vector<double>>& means) {
   const double std = args.number("std", 1.0, {.above = 0});
   const auto schedule = args.optional_call("schedule");
-  static const std::map<std::string, OracleNet::Answer, std::less<>> answers{{"mean", OracleNet::Answer::mean},
-                                                                             {"jump", OracleNet::Answer::jump}};
+  static const std::map<std::string, OracleNet::Answer, std::less<>> answers{
+      {"mean", OracleNet::Answer::mean},
+      {"jump", OracleNet::Answer::jump},
+      {"log_ratio", OracleNet::Answer::log_ratio}};
   const auto wanted = args.optional_call("answer");
   const OracleNet::Answer answer = wanted ? lookup(answers, *wanted, "answer") : OracleNet::Answer::mean;
   const std::size_t d = means.empty() ? 0 : means[0].size();
@@ -85,6 +94,7 @@ std::unique_ptr<Denoiser> build(CallArgs& args, const Call& call, const std::vec
     if (m.size() != d || d == 0) call.fail("every component needs a mean of the same size");
     all.insert(all.end(), m.begin(), m.end());
   }
+  if (answer == OracleNet::Answer::log_ratio && means.size() != 2) call.fail("a ratio is of two components");
   const Shape shape{static_cast<std::int64_t>(means.size()), static_cast<std::int64_t>(d)};
   return std::make_unique<OracleNet>(call.str(), schedule ? make_schedule(*schedule) : NoiseSchedule::vp(),
                                      Tensor::from(all, shape, DType::f32), Tensor::full(shape, std, DType::f32),

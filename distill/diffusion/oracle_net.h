@@ -10,8 +10,10 @@ namespace retort {
 /// Gaussian student exactly.
 class OracleNet final : public Denoiser {
  public:
-  /// A denoiser's mean of x0 given the state, or where the probability flow takes the state: a sample, in one step.
-  enum class Answer : std::uint8_t { mean, jump };
+  /// A denoiser's mean of x0 given the state; where the probability flow takes the state: a sample, in one step; or,
+  /// [n, 1], the log density of the first of two components over that of the second at the state: the exact
+  /// discriminator of two Gaussians.
+  enum class Answer : std::uint8_t { mean, jump, log_ratio };
   OracleNet(std::string arch, NoiseSchedule schedule, const Tensor& means, const Tensor& deviations,
             Answer answer = Answer::mean);
   using Denoiser::forward;

@@ -21,6 +21,11 @@ double TimeDraw::normal() {
   fill_normal(std::span(&out, 1), key_, sample_, next());
   return out;
 }
+TimeDraw TimeDraw::of_sample(std::uint64_t sample) const {
+  TimeDraw other(key_, sample, progress);
+  other.earlier = earlier;
+  return other;
+}
 std::uint64_t TimeDraw::index(std::uint64_t bound) { return uniform_int(key_, sample_, next(), bound); }
 
 namespace {
@@ -147,8 +152,15 @@ TimeLaw make_shift(Entry& entry) {
   });
 }
 
+/// A number, the name of an earlier time, or a law of its own.
+One drawn_or_named(Entry& entry, const std::string& parameter) {
+  const Call call = entry.args.call(parameter);
+  if (call.args.empty()) return operand(call);
+  return [law = make_time_law(call, entry.schedule)](TimeDraw& draw) { return drawn(law, draw); };
+}
+
 TimeLaw make_interval(Entry& entry) {
-  const One a = operand(entry.args.call("a")), b = operand(entry.args.call("b"));
+  const One a = drawn_or_named(entry, "a"), b = drawn_or_named(entry, "b");
   return law_of([a, b](TimeDraw& draw) {
     const double low = a(draw), high = b(draw);
     if (!(low <= high)) throw ValueError("times: interval needs a <= b; got {} and {}", low, high);
@@ -202,6 +214,23 @@ TimeLaw make_capped(Entry& entry) {
   const Bounds u = fractions(entry.args);
   return law_of([t, u, s = entry.schedule](TimeDraw& draw) {
     return std::clamp(std::lerp(s.t_min(), t(draw), draw.uniform()), at_fraction(s, u.low), at_fraction(s, u.high));
+  });
+}
+
+TimeLaw make_shared(Entry& entry) {
+  return law_of([inner = nested(entry, "law")](TimeDraw& draw) {
+    TimeDraw common = draw.of_sample(0);
+    return drawn(inner, common);
+  });
+}
+
+TimeLaw make_reach(Entry& entry) {
+  const One d = operand(entry.args.call("d"));
+  const double scale = entry.args.number("scale", {.above = 0});
+  const Bounds u = fractions(entry.args);
+  return law_of([=, s = entry.schedule](TimeDraw& draw) {
+    const double far = std::lerp(u.low, u.high, std::min(d(draw) / scale, 1.));
+    return at_fraction(s, std::lerp(u.low, far, draw.uniform()));
   });
 }
 
@@ -269,6 +298,8 @@ TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule) {
       {"earlier", make_earlier},
       {"gap", make_gap},
       {"capped", make_capped},
+      {"shared", make_shared},
+      {"reach", make_reach},
       {"past", make_past},
       {"between", make_between},
       {"until", make_until},

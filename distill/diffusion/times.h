@@ -21,6 +21,8 @@ class TimeDraw {
   double uniform();                                    ///< in [0, 1)
   double normal();
   std::uint64_t index(std::uint64_t bound);  ///< in [0, bound)
+  /// The same draw for another sample, from its beginning.
+  TimeDraw of_sample(std::uint64_t sample) const;
 
  private:
   std::uint64_t next();
@@ -42,15 +44,19 @@ struct TimeLaw {
 ///                              t = atan(e^N / sigma_data) (Lu and Song 2024)
 ///   log_uniform(low high)      log(sigma / alpha) uniform between the logarithms of two levels
 ///   logit_normal(m s)          fraction sigmoid(N)
-///   karras(u0 u1 rho sigma_min sigma_max)  sigma / alpha at the share u of Karras et al.'s levels, u uniform, 0
-///   cleanest sqrt_anneal(u0 u1)         fraction u1 - (u1 - u0) sqrt(progress): not random shift(gamma law) fraction u
-///   of another law -> gamma u / (1 + (gamma - 1) u) interval(a b)              uniform between two times, numbers or
-///   names (refused unless a <= b) later(t eta)               t + eta (t - t_min) U, at most t_max;  earlier(t gap
-///   least)  t
-///   - gap, at least `least`, which is clean unless given; past(t gap) t + gap, at most t_max; between(a b share) a +
-///   share (b - a); until(share first then) of law `first` until that share of the run is over, then of the other;
-///   gap(t R)                   t - R U, at least clean: never farther than R (DisCa) capped(t u0 u1) uniform below t,
-///   then limited to fractions [u0, u1]
+///   karras(u0 u1 rho sigma_min sigma_max)  sigma / alpha at the share u of Karras et al.'s levels, u uniform
+///   sqrt_anneal(u0 u1)         fraction u1 - (u1 - u0) sqrt(progress): not random
+///   shift(gamma law)           fraction u of another law -> gamma u / (1 + (gamma - 1) u)
+///   interval(a b)              uniform between two times: numbers, names or laws (refused unless a <= b)
+///   later(t eta)               t + eta (t - t_min) U, at most t_max
+///   earlier(t gap least)       t - gap, at least `least`, which is clean unless given
+///   past(t gap)                t + gap, at most t_max
+///   between(a b share)         a + share (b - a)
+///   until(share first then)    of law `first` until that share of the run is over, then of the other
+///   gap(t R)                   t - R U, at least clean: never farther than R (DisCa)
+///   capped(t u0 u1)            uniform below t, then limited to fractions [u0, u1]
+///   shared(law)                one draw of another law for all samples of the step
+///   reach(d scale u0 u1)       fraction uniform in [u0, u0 + (u1 - u0) min(d / scale, 1)), d the name of a number
 /// Laws of several:
 ///   minmax(law q zero)         t and s, the larger and smaller of two draws; with probability q s = t, else with zero
 ///                              (share of all samples) s is clean

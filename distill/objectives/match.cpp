@@ -41,6 +41,10 @@ class Match final : public Term {
       const State* state = spec_.plan.find(spec_.pred[0].at);
       time_weight = spec_.time_weight({in.states.at(state->time), {}, *in.schedule});
     }
+    if (!spec_.importance.empty()) {
+      const Tensor importance = stop_gradient(in.states.at(spec_.importance));
+      time_weight = time_weight.defined() ? time_weight * cast(importance, time_weight.dtype()) : importance;
+    }
     return value(c, time_weight);
   }
 
@@ -99,20 +103,6 @@ class Match final : public Term {
   std::vector<Read> reads_;
 };
 
-/// One read or a list of them; gradients flow into those of a prediction unless they say otherwise.
-std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, const StatePlan& plan, bool prediction) {
-  std::vector<Read> reads;
-  const auto add = [&](Config& c) {
-    reads.push_back(parse_read(c, numbers, plan));
-    if (prediction) reads.back().live = c.is_scalar() || c.get("live", true);
-  };
-  if (node.is_list())
-    for (Config& c : node.items()) add(c);
-  else
-    add(node);
-  return reads;
-}
-
 void parse_temperatures(MatchSpec& s, Config& term) {
   if (term.has("T")) {
     const auto T = term.get<std::vector<double>>("T");
@@ -144,6 +134,7 @@ std::string Read::str() const {
   if (from == From::head) text += "." + head;
   for (std::size_t i = 0; i < taps.size(); ++i)
     text += (i == 0 ? "." : "+") + taps[i].path + (taps[i].port == "out" ? "" : ":" + taps[i].port);
+  if (slope) text += ".slope";
   return at == "x" ? text : text + "@" + at;
 }
 
@@ -173,6 +164,11 @@ Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
     }
     return r;
   }
+  if (node.has("state")) {
+    r.from = Read::From::state;
+    r.at = node.get<std::string>("state");
+    return r;
+  }
   if (node.has("store")) {
     r.from = Read::From::store;
     r.role = node.get<std::string>("store");
@@ -197,13 +193,28 @@ Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
   }
   r.cond = node.get("cond", "given");
   if (node.has("guide")) r.guide = Weight::of(parse_call(node.child("guide")), numbers);
-  r.live = node.has("live") && node.get<bool>("live");
+  r.fixed = node.has("grad") && node.get_choice("grad", {"input"}) == "input";
+  r.slope = node.has("slope") && node.get<bool>("slope");
+  r.live = node.has("live") ? node.get<bool>("live") : r.fixed;
   return r;
+}
+
+std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, const StatePlan& plan, bool prediction) {
+  std::vector<Read> reads;
+  const auto add = [&](Config& c) {
+    reads.push_back(parse_read(c, numbers, plan));
+    if (prediction) reads.back().live = c.is_scalar() || c.get("live", true);
+  };
+  if (node.is_list())
+    for (Config& c : node.items()) add(c);
+  else
+    add(node);
+  return reads;
 }
 
 StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule) {
   StatePlan plan;
-  if (term.has("times")) {
+  if (term.has("times") && !term.child("times").is_null()) {
     if (!schedule) term.child("times").fail("no role of this term has a schedule of noise");
     for (Config& t : term.child("times").items())
       plan.times.push_back({t.key(), make_time_law(parse_call(t), *schedule)});
@@ -241,6 +252,10 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
       s.time_weight = make_weight(parse_call(term.child("weight")));
     else
       s.weight = make_unit_weight(parse_call(term.child("weight")), numbers);
+  }
+  if (term.has("importance")) {
+    s.importance = term.get<std::string>("importance");
+    if (!s.plan.find(s.importance)) term.child("importance").fail("expected one of the term's points, a number");
   }
   if (term.has("pairs")) s.pairs = term.get<std::vector<double>>("pairs");
   parse_temperatures(s, term);

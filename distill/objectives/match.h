@@ -15,6 +15,7 @@ struct MatchSpec {
   TargetMap map;
   UnitWeight weight;          ///< empty: 1
   TimeWeight time_weight;     ///< of the predictions' time; empty: 1
+  std::string importance;     ///< a state [n] that weighs samples, constant; empty: 1
   std::vector<double> pairs;  ///< weights of the pairs of a list; empty: 1 each
   double T_pred = 1, T_target = 1;
   bool T2 = false;  ///< multiply by T_pred T_target
@@ -27,16 +28,19 @@ struct MatchSpec {
 std::unique_ptr<Term> make_match(MatchSpec spec);
 
 /// Parses `terms.NAME` of a preset with `kind: match`: pred, target (a read, a list of them, or label), points, relate,
-/// relate_target, map, d, weight, pairs, T, T2, reduce. `reduce` is WITHIN/UNIT: within a sample a sum, a mean over all
-/// elements, or tokmean (sum over the last axis, mean over the others); the unit is `sample`, also for rows of what
-/// couples a batch, or `batch`. `source` is returned by the caller's own reading of `from`.
-/// Throws ConfigError at the key that is wrong.
+/// relate_target, map, d, weight, pairs, importance, T, T2, reduce. `reduce` is WITHIN/UNIT: within a sample a sum, a
+/// mean over all elements, or tokmean (sum over the last axis, mean over the others); the unit is `sample`, also for
+/// rows of what couples a batch, or `batch`. `source` is returned by the caller's own reading of `from`. Throws
+/// ConfigError at the key that is wrong.
 MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& numbers,
                       const NoiseSchedule* schedule = nullptr);
 
-/// A read: ROLE, ROLE@STATE, ROLE(COND)@STATE, {role, at, out | tap | head, live, cond, guide} or {store, negatives};
-/// the words x, noise and a state's name stand for themselves.
+/// A read: ROLE, ROLE@STATE, ROLE(COND)@STATE, {role, at, out | tap | head, live, grad, slope, cond, guide} or {store,
+/// negatives}; {state}, or the words x, noise and a state of the term for themselves. `grad: input` differentiates in
+/// the state alone, through weights that stay as they are; `slope: true` reads the gradient in the state.
 Read parse_read(Config& node, const NumberMap& numbers = {}, const StatePlan& plan = {});
+/// One read or a list of them; gradients flow into those of a prediction unless they say `live: false`.
+std::vector<Read> parse_reads(Config& node, const NumberMap& numbers, const StatePlan& plan, bool prediction);
 /// `times` and `points` of a term.
 StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule* schedule);
 /// PATH or PATH:PORT.

@@ -13,13 +13,14 @@ struct Batch {
   Tensor y, y2, lambda;   ///< i64 labels (-1: none), partner labels and share of `y` when mixing
   Tensor index, sample;   ///< i64: data ids, global sample indices
   TensorMap labels = {};  ///< other conditions by name ("negative"), like y
-  TensorMap more = {};    ///< what a source knows beside: "x_in", "t_in" of a rollout's last call
+  TensorMap more = {};    ///< what a source knows beside: states ("x_in" of a rollout's last call, references), and
+                          ///< numbers [n] that laws of times may read ("t_in", "t_out")
   std::int64_t size() const { return x.shape()[0]; }
 };
 
 struct Read;
-/// Asks the role of a read, under its condition and guidance, at a noisy state, without gradient: its prediction of the
-/// clean sample.
+/// Asks the role of a read, under its condition and guidance, at a noisy state: its prediction of the clean sample, a
+/// constant unless the read is live.
 using AskDenoiser = std::function<Tensor(const Read& read, const Tensor& x, const Tensor& t)>;
 
 /// What states are made from: the states before ("x" is the batch's, "noise" a unit normal of the term's own) with the
@@ -58,10 +59,12 @@ struct Read {
   std::string head;
   std::int64_t negatives = 0;   ///< of a store: rows of samples of other classes, drawn beside the sample's own
   bool live = false;            ///< the term's gradient flows into it
+  bool fixed = false;           ///< its role's weights are constants, also in an update that trains them
+  bool slope = false;           ///< instead of the answer, the gradient of its sum in the state it is asked at
   std::optional<Space> space;   ///< a denoiser's answer is converted to it; none: the raw answer
   std::string cond = "given";   ///< the condition: given (the batch's y), null, or one of the batch's labels
   std::optional<Weight> guide;  ///< guidance scale between null (0) and condition (1)
-  /// As presets write it in short: ROLE, ROLE(COND), ROLE.HEAD, ROLE.TAP, with @STATE unless that is x.
+  /// As presets write it in short: ROLE, ROLE(COND), ROLE.HEAD, ROLE.TAP, ROLE.slope, with @STATE unless that is x.
   std::string str() const;
 };
 /// Values of a term's reads, in their order.

@@ -4,6 +4,7 @@
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "distill/diffusion/guidance.h"
 #include "distill/diffusion/step.h"
@@ -34,6 +35,29 @@ std::vector<Read> told_by(const Read& r, const Role& role) {
   }
   return all;
 }
+/// The role's input itself, `in` among the taps of a head.
+bool is_input(const TapId& tap) { return tap.path.empty() && tap.port == "in"; }
+bool is_output(const TapId& tap) { return tap.path.empty() && tap.port == "out"; }
+
+/// Adds to what is wanted of a role the taps that a read needs.
+void add_taps(Want& want, const std::vector<TapId>& taps) {
+  for (const TapId& tap : taps) {
+    if (is_output(tap))
+      want.out = true;
+    else if (!is_input(tap) && std::find(want.taps.begin(), want.taps.end(), tap) == want.taps.end())
+      want.taps.push_back(tap);
+  }
+}
+
+/// The named taps of a reply to `query`.
+Tensors pick(const std::vector<TapId>& taps, const Query& query, const Want& want, const Reply& reply) {
+  Tensors values;
+  for (const TapId& tap : taps) {
+    const auto at = std::find(want.taps.begin(), want.taps.end(), tap) - want.taps.begin();
+    values.push_back(is_input(tap) ? query.x : is_output(tap) ? reply.out : reply.taps[static_cast<std::size_t>(at)]);
+  }
+  return values;
+}
 }  // namespace
 
 void Answers::wish(const Term& term) {
@@ -58,30 +82,31 @@ Tensors Answers::read(const Read& r) {
 }
 
 /// A trained role answers once, whoever is live; another has its input live only where a term's gradient flows.
+Grad Answers::grad_of(const Read& r) const {
+  if (trained_.contains(r.role) && !r.fixed) return Grad::Train;
+  return r.live ? Grad::InputLive : Grad::None;
+}
+
 Answers::Place Answers::place(const Read& r, const Term* term, const std::string& cond) const {
-  return {r.role, r.at == "x" ? nullptr : term, r.at, cond, r.live && !trained_.contains(r.role)};
+  return {r.role, r.at == "x" ? nullptr : term, r.at, cond, grad_of(r)};
 }
 
 void Answers::wish(const Read& r, const Term* term) {
   if (r.from == Read::From::store || r.from == Read::From::state) return;
   const Role& role = roles_.at(r.role);
   for (const Read& told : told_by(r, role)) wish(told, term);
-  if (r.from == Read::From::head && inputs_of(r, role).empty()) return;
+  if (r.slope || (r.from == Read::From::head && inputs_of(r, role).empty())) return;
   for (const std::string& cond : conditions_of(r)) {
     Want& want = wishes_.try_emplace(place(r, term, cond), Want{.out = false, .taps = {}}).first->second;
     want.out = want.out || r.from == Read::From::out;
-    for (const TapId& tap : inputs_of(r, role)) {
-      if (tap.path.empty())
-        want.out = true;
-      else if (std::find(want.taps.begin(), want.taps.end(), tap) == want.taps.end())
-        want.taps.push_back(tap);
-    }
+    add_taps(want, inputs_of(r, role));
   }
 }
 
 Times Answers::draw(const std::vector<NamedLaw>& laws, const std::string& stream) const {
   Times known;
-  if (const auto entry = batch_.more.find("t_in"); entry != batch_.more.end()) known["t_in"] = entry->second;
+  for (const auto& [name, value] : batch_.more)
+    if (value.rank() == 1) known[name] = value;
   const double progress = static_cast<double>(clock_.step) / static_cast<double>(clock_.steps);
   return draw_times(laws, pass_.rng, stream, pass_.step, batch_.sample, progress, DType::f64, known);
 }
@@ -126,11 +151,11 @@ Tensor Answers::ask(const Read& r, const Tensor& x, const Tensor& t) {
   Tensors answers;
   for (const std::string& cond : conditions_of(r)) {
     const Query query{x, t, label(cond), batch_.index, batch_.sample};
-    const Tensor raw = role.net->eval(query, {}, Grad::None, pass_).out;
+    const Tensor raw = role.net->eval(query, {}, r.live ? grad_of(r) : Grad::None, pass_).out;
     answers.push_back(role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule));
   }
-  if (!r.guide) return stop_gradient(answers[0]);
-  return stop_gradient(guide(answers[0], answers[1], scalar_like(x, r.guide->at(clock_))));
+  const Tensor answer = r.guide ? guide(answers[0], answers[1], scalar_like(x, r.guide->at(clock_))) : answers[0];
+  return r.live ? answer : stop_gradient(answer);
 }
 
 const TensorMap& Answers::states(const Term* term) {
@@ -143,20 +168,24 @@ TermInput Answers::input(const Term& term, const Signals& signals) {
   return {batch_, signals, clock_, states(&term), schedule_of(term, roles_)};
 }
 
-const Reply& Answers::reply(const Read& r, const Term* term, const std::string& cond) {
-  const Place where = place(r, term, cond);
-  const auto found = replies_.find(where);
-  if (found != replies_.end()) return found->second;
+Query Answers::query(const Read& r, const Term* term, const std::string& cond) {
   const Role& role = roles_.at(r.role);
-  const TensorMap& at = states(where.term);
+  const TensorMap& at = states(r.at == "x" ? nullptr : term);
   const State* state = term ? term->plan().find(r.at) : nullptr;
   Query query{at.at(r.at), {}, {}, batch_.index, batch_.sample};
   if (role.diffusion && state && !state->time.empty()) {
     query.t = at.at(state->time);
     query.label = label(cond);
   }
-  const Grad grad = trained_.contains(r.role) ? Grad::Train : r.live ? Grad::InputLive : Grad::None;
-  return replies_.emplace(where, role.net->eval(query, wishes_.at(where), grad, pass_)).first->second;
+  return query;
+}
+
+const Reply& Answers::reply(const Read& r, const Term* term, const std::string& cond) {
+  const Place where = place(r, term, cond);
+  const auto found = replies_.find(where);
+  if (found != replies_.end()) return found->second;
+  const Net& net = *roles_.at(r.role).net;
+  return replies_.emplace(where, net.eval(query(r, term, cond), wishes_.at(where), where.grad, pass_)).first->second;
 }
 
 /// A denoiser's answer in the read's space, guided.
@@ -177,15 +206,40 @@ Tensor Answers::prediction(const Read& r, const Term* term) {
 Tensors Answers::get(const Read& r, const Term* term) {
   if (r.from == Read::From::store) return stored(r);
   if (r.from == Read::From::state) return {states(term).at(r.at)};
+  if (r.slope) return {slope(r, term)};
   if (r.from == Read::From::out) return {prediction(r, term)};
   if (r.from == Read::From::taps) return taps(r, term);
   Tensors& results = head_results_[{place(r, term, r.cond), r.head}];
   if (!results.empty()) return results;
+  return results = head(r, term, inputs_of(r, roles_.at(r.role)).empty() ? Tensors() : taps(r, term));
+}
+
+/// A head's results on its inputs, to which what it is told of other roles is added.
+Tensors Answers::head(const Read& r, const Term* term, Tensors inputs) {
   const Role& role = roles_.at(r.role);
-  Tensors values = inputs_of(r, role).empty() ? Tensors() : taps(r, term);
-  for (const Read& told : told_by(r, role)) values.push_back(cast(stop_gradient(get(told, term)[0]), role.compute));
-  Ctx ctx = context_of(role, pass_, trained_.contains(r.role) ? Grad::Train : Grad::None, batch_.sample);
-  return results = role.heads.at(r.head).module->forward(values, ctx);
+  for (const Read& told : told_by(r, role)) inputs.push_back(cast(stop_gradient(get(told, term)[0]), role.compute));
+  Ctx ctx = context_of(role, pass_, grad_of(r), batch_.sample);
+  return role.heads.at(r.head).module->forward(inputs, ctx);
+}
+
+/// The gradient of an answer's sum in the state, by a tape of its own around the role: its weights and the state keep
+/// what tapes they are on, so that the gradient is differentiable in both.
+Tensor Answers::slope(const Read& r, const Term* term) {
+  const Role& role = roles_.at(r.role);
+  Tape tape;
+  Query asked = query(r, term, r.cond);
+  asked.x = tape.watch(r.live ? asked.x : stop_gradient(asked.x));
+  Want want{.out = r.from == Read::From::out, .taps = {}};
+  add_taps(want, inputs_of(r, role));
+  const bool needs_role = want.out || !want.taps.empty();
+  const Grad grad = grad_of(r) == Grad::Train ? Grad::Train : Grad::InputLive;
+  const Reply answer = needs_role ? role.net->eval(asked, want, grad, pass_) : Reply();
+  Tensors values{answer.out};
+  if (r.from != Read::From::out) values = pick(inputs_of(r, role), asked, want, answer);
+  if (r.from == Read::From::head) values = head(r, term, std::move(values));
+  Tensor total;
+  for (const Tensor& value : values) total = total.defined() ? total + sum(value) : sum(value);
+  return tape.gradients(total, std::span(&asked.x, 1))[0];
 }
 
 Tensors Answers::stored(const Read& r) const {
@@ -197,15 +251,13 @@ Tensors Answers::stored(const Read& r) const {
 
 /// The taps of a read, or what goes into its head.
 Tensors Answers::taps(const Read& r, const Term* term) {
-  const Role& role = roles_.at(r.role);
-  const Want& want = wishes_.at(place(r, term, r.cond));
-  const Reply& answer = reply(r, term, r.cond);
-  Tensors values;
-  for (const TapId& tap : inputs_of(r, role)) {
-    const auto at = std::find(want.taps.begin(), want.taps.end(), tap) - want.taps.begin();
-    values.push_back(tap.path.empty() ? answer.out : answer.taps[static_cast<std::size_t>(at)]);
-  }
-  return values;
+  const std::vector<TapId>& inputs = inputs_of(r, roles_.at(r.role));
+  const Place where = place(r, term, r.cond);
+  Query asked;
+  asked.x = states(where.term).at(r.at);
+  if (where.grad == Grad::None) asked.x = stop_gradient(asked.x);
+  if (std::all_of(inputs.begin(), inputs.end(), is_input)) return pick(inputs, asked, {}, {});
+  return pick(inputs, asked, wishes_.at(where), reply(r, term, r.cond));
 }
 
 const NoiseSchedule* schedule_of(const Term& term, const Roles& roles) {
@@ -214,6 +266,16 @@ const NoiseSchedule* schedule_of(const Term& term, const Roles& roles) {
     if (role != roles.end() && role->second.diffusion && r.at != "x") return &role->second.diffusion->schedule;
   }
   return nullptr;
+}
+
+TensorMap joined(const std::vector<TensorMap>& parts) {
+  TensorMap whole;
+  for (const auto& [name, first] : parts[0]) {
+    Tensors pieces;
+    for (const TensorMap& part : parts) pieces.push_back(part.at(name));
+    whole[name] = concat(pieces, 0);
+  }
+  return whole;
 }
 
 Batch joined(const std::vector<Batch>& parts) {
@@ -226,14 +288,13 @@ Batch joined(const std::vector<Batch>& parts) {
     }
     return concat(all, 0);
   };
-  return {join(&Batch::x),
-          join(&Batch::y),
-          join(&Batch::y2),
-          join(&Batch::lambda),
-          join(&Batch::index),
-          join(&Batch::sample),
-          {},
-          {}};
+  const auto join_map = [&](TensorMap Batch::*field) {
+    std::vector<TensorMap> maps;
+    for (const Batch& b : parts) maps.push_back(b.*field);
+    return joined(maps);
+  };
+  return {join(&Batch::x),     join(&Batch::y),      join(&Batch::y2),         join(&Batch::lambda),
+          join(&Batch::index), join(&Batch::sample), join_map(&Batch::labels), join_map(&Batch::more)};
 }
 
 }  // namespace retort

@@ -36,17 +36,21 @@ class Answers {
     const Term* term;
     std::string state;
     std::string cond;
-    bool live;
+    Grad grad;
     auto operator<=>(const Place&) const = default;
   };
+  Grad grad_of(const Read& r) const;
   Place place(const Read& r, const Term* term, const std::string& cond) const;
   void wish(const Read& r, const Term* term);
   Tensors get(const Read& r, const Term* term);
+  Query query(const Read& r, const Term* term, const std::string& cond);
   const Reply& reply(const Read& r, const Term* term, const std::string& cond);
   Tensor label(const std::string& cond) const;
   Tensor ask(const Read& r, const Tensor& x, const Tensor& t);
   Tensor prediction(const Read& r, const Term* term);
+  Tensor slope(const Read& r, const Term* term);
   Tensors taps(const Read& r, const Term* term);
+  Tensors head(const Read& r, const Term* term, Tensors inputs);
   Tensors stored(const Read& r) const;
   Times draw(const std::vector<NamedLaw>& laws, const std::string& stream) const;
   TensorMap make_states(const Term* term);
@@ -64,6 +68,8 @@ class Answers {
   std::map<const Term*, TensorMap> states_;
 };
 
+/// Rows of tensors of one name after each other.
+TensorMap joined(const std::vector<TensorMap>& parts);
 /// The micro-batches of a source as one batch: what a batch-coupled term sees.
 Batch joined(const std::vector<Batch>& parts);
 

@@ -14,6 +14,9 @@ using HeadTable =
 ///   review_pyramid, masked_generator(share=.65 over=positions|channels), cooperative_masks(with=ROLE.TAP masks=6),
 ///   shared_exits.
 const HeadTable& feature_heads();
+/// Heads that tell real samples from generated ones, logit > 0 for real: quadratic (of one tap, or of `in`, the state
+/// itself), gan_conv (DMD2's, a logit a tap), channel_mean (no parameters).
+const HeadTable& discriminator_heads();
 
 /// Throws ConfigError unless the call has that many taps (with what it is told of another role) and shapes to match.
 void expect(const Call& call, const HeadSizes& sizes, std::size_t inputs, std::size_t like);

@@ -51,7 +51,7 @@ std::unique_ptr<HeadModule> build_head(CallArgs& args, const Call& call, const H
                   {"discriminator", build_discriminator},
                   {"prototypes", build_prototypes},
                   {"fixed_norm", build_fixed_norm}};
-    all.insert(feature_heads().begin(), feature_heads().end());
+    for (const HeadTable* more : {&feature_heads(), &discriminator_heads()}) all.insert(more->begin(), more->end());
     return all;
   }();
   auto head = lookup(table, call, "head")(args, call, sizes);

@@ -4,6 +4,7 @@
 
 #include "distill/objectives/match.h"
 #include "distill/train/roles.h"
+#include "distill/train/rollout_spec.h"
 #include "distill/train/state.h"
 #include "distill/train/terms.h"
 #include "io/checkpoint.h"
@@ -98,6 +99,13 @@ class Builder {
     return {d.image_shape()[0], d.image_shape()[1], d.image_shape()[2], d.classes()};
   }
 
+  /// Of one sample, without the batch axis.
+  Shape sample_shape() const {
+    if (sample_.rank() > 0) return sample_;
+    const ModelSizes m = sizes();
+    return {m.channels, m.height, m.width};
+  }
+
   void read_models() {
     Config& method = config_.child("method");
     method.get("method", "custom");
@@ -109,7 +117,7 @@ class Builder {
   }
 
   RoleSettings role_settings() const {
-    return {[this](const std::string& name) { return beside(file_, name); }, sizes(), dtype_, device_};
+    return {[this](const std::string& name) { return beside(file_, name); }, sizes(), sample_shape(), dtype_, device_};
   }
 
   /// `checks` of a preset are read by the test program, not by runs; `trial` and `task` were applied if they are to be.
@@ -124,20 +132,31 @@ class Builder {
   void read_sources() {
     micro_ = config_.get_int("run.micro_batch", 0, {.min = 0});
     Config& sources = config_.child("method").child("sources");
-    for (Config& s : sources.items()) {
-      const std::string kind = s.get_choice("kind", {"data", "rollout"});
-      const std::string name = config_.child("sources").has(s.key()) ? s.key() : "default";
-      Config& c = config_.child("sources").child(name);
-      setup().sources[s.key()] = kind == "rollout"               ? read_rollout(s, c)
-                                 : c.has("from") || c.has("law") ? law_source(c, setup().roles, dtype_, device_)
-                                                                 : read_loader(s, c);
-      Source& source = *setup().sources.at(s.key());
-      source.batch = c.get_int("batch", {.min = 1});
-      if (micro_ > 0 && micro_ < source.batch && source.batch % micro_ != 0)
-        c.child("batch").fail(fmt::format("the global batch must be a multiple of run.micro_batch = {}", micro_));
-      source.micro_batch = micro_ > 0 ? std::min(micro_, source.batch) : source.batch;
-      source.fresh = s.has("draw") && s.get_choice("draw", {"shared", "fresh"}) == "fresh";
-    }
+    for (const char* kind : {"data", "rollout"})  // a rollout may show data beside its samples
+      for (Config& s : sources.items())
+        if (s.get_choice("kind", {"data", "rollout"}) == kind) read_source(s);
+  }
+
+  void read_source(Config& s) {
+    const std::string name = config_.child("sources").has(s.key()) ? s.key() : "default";
+    Config& c = config_.child("sources").child(name);
+    setup().sources[s.key()] = s.get<std::string>("kind") == "rollout" ? read_rollout(s, c)
+                               : c.has("from") || c.has("law")         ? law_source(c, setup().roles, dtype_, device_)
+                                                                       : read_loader(s, c);
+    Source& source = *setup().sources.at(s.key());
+    source.batch = c.get_int("batch", {.min = 1});
+    if (micro_ > 0 && micro_ < source.batch && source.batch % micro_ != 0)
+      c.child("batch").fail(fmt::format("the global batch must be a multiple of run.micro_batch = {}", micro_));
+    source.micro_batch = micro_ > 0 ? std::min(micro_, source.batch) : source.batch;
+    source.fresh = s.has("draw") && s.get_choice("draw", {"shared", "fresh"}) == "fresh";
+  }
+
+  std::unique_ptr<Source> read_rollout(Config& s, Config& c) {
+    RolloutSpec spec = parse_rollout(s, c, setup().roles, setup().sources);
+    spec.sample = sample_shape();
+    spec.dtype = dtype_;
+    spec.device = device_;
+    return rollout_source(std::move(spec));
   }
 
   std::unique_ptr<Source> read_loader(Config& s, Config& c) {
@@ -152,43 +171,6 @@ class Builder {
     if (c.has("augment")) o.augment = parse_augment(c.child("augment"));
     const auto& set = set_named(c.child("set"));
     return data_source(set, std::make_shared<Loader>(set, o), device_);
-  }
-
-  const Role& role_named(Config& node) {
-    return lookup(setup().roles, Call{node.as<std::string>(), {}, node.where()}, "role");
-  }
-
-  std::unique_ptr<Source> read_rollout(Config& s, Config& c) {
-    RolloutSpec spec;
-    spec.name = s.key();
-    const Role& role = role_named(s.child("role"));
-    spec.role = role.name;
-    if (s.has("levels")) {
-      if (!role.diffusion) s.child("levels").fail(fmt::format("role {} has no schedule of noise", role.name));
-      spec.levels = s.get<std::vector<double>>("levels");
-      for (std::size_t i = 1; i < spec.levels.size(); ++i)
-        if (spec.levels[i] >= spec.levels[i - 1]) s.child("levels").fail("levels descend, the noisiest first");
-    }
-    spec.between = s.get_choice("between", {"renoise", "ode"}, "renoise") == "ode" ? RolloutSpec::Between::ode
-                                                                                   : RolloutSpec::Between::renoise;
-    const std::string exit = s.get_choice("exit", {"last", "shared", "sample"}, "last");
-    spec.exit = exit == "last"     ? RolloutSpec::Exit::last
-                : exit == "shared" ? RolloutSpec::Exit::shared
-                                   : RolloutSpec::Exit::sample;
-    spec.classes = c.get_int("classes", 0, {.min = 0});
-    if (c.has("conditions"))
-      for (Config& label : c.child("conditions").items()) spec.conditions[label.key()] = label.as<std::int64_t>();
-    if (s.has("beside"))
-      for (Config& other : s.child("beside").items()) spec.beside[other.key()] = role_named(other).name;
-    if (sample_.rank() > 0) {
-      spec.sample = sample_;
-    } else {
-      const ModelSizes m = sizes();
-      spec.sample = Shape{m.channels, m.height, m.width};
-    }
-    spec.dtype = dtype_;
-    spec.device = device_;
-    return rollout_source(std::move(spec));
   }
 
   void read_stores() {
@@ -265,13 +247,14 @@ class Builder {
         at.fail(fmt::format("store {} is indexed by source {}", r.role, store_source_.at(r.role)));
       return;
     }
+    std::map<std::string, int> known{{"x", 0}, {"noise", 0}};
+    for (const State& s : term.plan().states) known[s.name] = 0;
+    for (const std::string& s : setup().sources.at(source)->states()) known[s] = 0;
+    lookup(known, Call{r.at, {}, at.where()}, "point");
     if (r.from == Read::From::state) return;
     const Role& role = lookup(setup().roles, Call{r.role, {}, at.where()}, "role");
     if (r.space && !role.diffusion) at.fail(fmt::format("role {} is no denoiser: its model needs a schedule", r.role));
     if (r.from == Read::From::head) lookup(role.heads, Call{r.head, {}, at.where()}, "head");
-    std::map<std::string, int> known{{"x", 0}};
-    for (const State& s : term.plan().states) known[s.name] = 0;
-    lookup(known, Call{r.at, {}, at.where()}, "point");
     if (std::find(cached_.begin(), cached_.end(), r.role) == cached_.end()) return;
     if (r.at != "x")
       at.fail(fmt::format("role {} answers from a table (mode: cached), so it is read at x only", r.role));
@@ -304,7 +287,7 @@ class Builder {
   }
 
   void read_eval() {
-    if (!sample_.empty()) return;  // nothing is classified
+    if (!config_.has("eval")) return;
     EvalSpec& e = job_.eval;
     Config& c = config_.child("eval");
     e.data = {set_named(c.child("set")), c.get_int("batch", 500, {.min = 1}), dtype_};

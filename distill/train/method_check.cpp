@@ -141,7 +141,8 @@ Values evaluate_update(Config method, const Given& given, const std::string& pha
     Config& node = method.child("terms." + weight.key());
     const auto term = make_term(weight.key(), node, numbers, given.schedule ? &*given.schedule : nullptr);
     Signals signals;
-    for (const Read& r : term->reads()) signals.push_back(given.signal(r, node.where()));
+    for (const Read& r : term->reads())
+      signals.push_back(r.str() == "x" && batch.x.defined() ? Tensors{batch.x} : given.signal(r, node.where()));
     if (!batch.x.defined()) batch.x = signals.at(0).at(0);
     TensorMap states = states_of(given);
     states["x"] = batch.x;

@@ -1,5 +1,6 @@
 #include "distill/train/param_source.h"
 
+#include "nn/init.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -29,7 +30,8 @@ FollowSpec parse_params(const Call& call) {
   CallArgs args(call);
   FollowSpec spec;
   spec.of = args.word("of");
-  if (call.name == "copy") {
+  if (call.name == "copy" || call.name == "fresh") {
+    spec.fresh = call.name == "fresh";
     spec.every = args.integer("every", 1, {.min = 1});
   } else if (call.name == "ema") {
     if (const auto half_life = args.optional_call("halflife")) {
@@ -42,7 +44,7 @@ FollowSpec parse_params(const Call& call) {
     }
     spec.decay.start = args.integer("start", 0, {.min = 0});
   } else {
-    fail_lookup(call, "source of parameters", {"ema", "copy"});
+    fail_lookup(call, "source of parameters", {"ema", "copy", "fresh"});
   }
   args.done();
   return spec;
@@ -56,6 +58,8 @@ void Follower::follow(std::int64_t samples) {
   const std::int64_t update = before[0] + 1, seen = before[1] + samples;
   if (spec_.every == 0)
     ema_update(follower_, source_, spec_.decay.at(update, samples, seen), spec_.buffers);
+  else if (update % spec_.every == 0 && spec_.fresh)
+    initialize(follower_, Rng(Rng(spec_.seed).stream("fresh", static_cast<std::uint32_t>(update)).key));
   else if (update % spec_.every == 0)
     ema_update(follower_, source_, 0.0, EmaBuffers::copy);
   assign_(counters_, Tensor::of<std::int64_t>(std::vector<std::int64_t>{update, seen}, {2}), "params");

@@ -221,7 +221,9 @@ class RoleBuilder {
     role.answer = answer.name;
   }
 
-  static TapId tap_named(const std::string& text) { return text == "out" ? TapId{""} : parse_tap(text); }
+  static TapId tap_named(const std::string& text) {
+    return text == "out" || text == "in" ? TapId{"", text} : parse_tap(text);
+  }
 
   /// One place, or several: all(ROLE.TAP ROLE.TAP ..).
   static std::vector<Call> places(const Call& with) {
@@ -248,6 +250,7 @@ class RoleBuilder {
 
   Shape shape_at(const Role& role, const TapId& tap) {
     Read read;
+    if (tap == TapId{"", "in"}) return settings_.sample;
     if (!tap.path.empty()) {
       read.from = Read::From::taps;
       read.taps = {tap};
@@ -273,11 +276,12 @@ class RoleBuilder {
     if (node.has("params")) {
       const Call call = parse_call(node.child("params"));
       if (call.name != "frozen") {
-        const FollowSpec spec = parse_params(call);
+        FollowSpec spec = parse_params(call);
         const Role& of = role_named(spec.of, node);
-        if (of.model->arch() != role.model->arch())
+        spec.seed = Rng(setup_.seed).stream("role/" + role.name).key;
+        if (!spec.fresh && of.model->arch() != role.model->arch())
           node.child("params").fail(fmt::format("its model is not that of role {}", of.name));
-        setup_.roles.at(node.key()).model = of.model->clone();
+        if (!spec.fresh) setup_.roles.at(node.key()).model = of.model->clone();
         setup_.followers[role.name] = spec;
       }
     }
@@ -289,6 +293,7 @@ class RoleBuilder {
     average.name = name;
     average.model = role.model->clone();
     average.compute = role.compute;
+    average.diffusion = role.diffusion;
   }
 
   Config& job_;
@@ -320,9 +325,12 @@ Shape shape_of(const Role& role, const Read& read, const RoleSettings& settings)
   ctx.compute = settings.dtype == DType::f64 ? DType::f64 : DType::f32;
   const Head* head = read.from == Read::From::head ? &role.heads.at(read.head) : nullptr;
   ctx.wanted = head ? head->inputs : read.taps;
-  std::erase(ctx.wanted, TapId{""});
-  const ModelSizes& s = settings.sizes;
-  const Tensor out = model->forward(Tensor::empty({1, s.channels, s.height, s.width}, settings.dtype, kMeta), ctx);
+  std::erase_if(ctx.wanted, [](const TapId& tap) { return tap.path.empty(); });
+  Conditions given;
+  if (role.diffusion) given.t = Tensor::empty({1}, DType::f64, kMeta);
+  ctx.given = &given;
+  const Tensor in = Tensor::empty(one_of(settings.sample), settings.dtype, kMeta);
+  const Tensor out = model->forward(in, ctx);
   for (std::size_t i = 0; i < ctx.wanted.size(); ++i)
     if (ctx.tapped.size() <= i || !ctx.tapped[i].defined())
       throw ConfigError("role {}: its model {} has no tap {}.{}", role.name, model->arch(), ctx.wanted[i].path,
@@ -331,12 +339,14 @@ Shape shape_of(const Role& role, const Read& read, const RoleSettings& settings)
   if (head) {
     const auto module = head->module->clone();
     move_to(*module, kMeta);
-    Tensors in;
+    Tensors inputs;
     std::size_t next = 0;
-    for (const TapId& tap : head->inputs) in.push_back(tap.path.empty() ? out : ctx.tapped[next++]);
-    for (const Head::Told& told : head->told) in.push_back(Tensor::empty(one_of(told.shape), settings.dtype, kMeta));
+    for (const TapId& tap : head->inputs)
+      inputs.push_back(!tap.path.empty() ? ctx.tapped[next++] : tap.port == "in" ? in : out);
+    for (const Head::Told& told : head->told)
+      inputs.push_back(Tensor::empty(one_of(told.shape), settings.dtype, kMeta));
     Ctx plain;
-    value = module->forward(in, plain).at(0);
+    value = module->forward(inputs, plain).at(0);
   }
   Shape shape = value.shape();
   shape.erase(0);

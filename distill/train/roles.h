@@ -10,6 +10,7 @@ namespace retort {
 struct RoleSettings {
   std::function<std::filesystem::path(const std::string& name)> locate;  ///< a file named in the job
   ModelSizes sizes;
+  Shape sample;              ///< of one input, without the batch axis
   DType dtype = DType::f32;  ///< of masters
   Device device;
 };
@@ -18,7 +19,7 @@ struct RoleSettings {
 ///
 ///     R: {net: MODEL, init: random | copy(ROLE) | near(ROLE a) | layers(ROLE every=n) | zero_last, train: [GLOB, ..],
 ///         heads: {NAME: conv_reg(TAP like=ROLE.TAP)}, answer: HEAD, ema: {decay: .999},
-///         params: frozen | ema(of=ROLE decay=.999) | copy(of=ROLE every=n)}
+///         params: frozen | ema(of=ROLE decay=.999) | copy(of=ROLE every=n) | fresh(of=ROLE every=n)}
 ///
 /// A head takes taps of its role, then what `with=ROLE.TAP` (or `with=all(ROLE.TAP ..)`) names of others, as
 /// constants; `like` gives it the shapes it must produce. With `answer` the last result of a head is the role's output,

@@ -1,10 +1,14 @@
 #include "distill/train/source.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/create.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/nn.h"
+#include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "distill/diffusion/noising.h"
 #include "distill/diffusion/oracle_net.h"
@@ -75,6 +79,13 @@ class RolloutSource final : public Source {
  public:
   explicit RolloutSource(RolloutSpec spec) : spec_(std::move(spec)) {}
   const std::string& role() const override { return spec_.role; }
+  std::vector<std::string> states() const override {
+    std::vector<std::string> names{"x_in"};
+    for (const auto& [state, role] : spec_.beside) names.push_back(state);
+    for (const auto& [state, source] : spec_.references) names.push_back(state);
+    if (!spec_.through.empty()) names.emplace_back("shift");
+    return names;
+  }
 
   Batch draw(const DrawRequest& r, const Roles& roles, Pass& pass) const override {
     const Role& role = roles.at(spec_.role);
@@ -94,18 +105,33 @@ class RolloutSource final : public Source {
     for (const auto& [state, other] : spec_.beside)
       b.more[state] =
           stop_gradient(roles.at(other).net->eval({noise(0), {}, b.y, b.index, b.sample}, {}, Grad::None, pass).out);
+    for (const auto& [state, source] : spec_.references) {
+      Pass untracked{pass.step, pass.rng, pass.training, nullptr, nullptr};
+      DrawRequest same = r;
+      same.stream = fmt::format("{}/{}", r.stream, state);
+      const Batch reference = source->draw(same, roles, untracked);
+      b.more[state] = stop_gradient(reference.x);
+      if (state == spec_.cond) b.y = reference.y;
+    }
     const Grad grad = pass.leaves ? Grad::Train : Grad::None;
     const auto ask = [&](const Tensor& x, const Tensor& t, Grad how) {
       const Tensor raw = role.net->eval({x, t, b.y, b.index, b.sample}, {}, how, pass).out;
       return t.defined() ? role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule) : raw;
     };
-    if (spec_.levels.empty()) {
-      b.more["x_in"] = noise(0);
-      b.x = ask(b.more.at("x_in"), {}, grad);
-      return b;
-    }
-    walk(b, r, role.diffusion->schedule, noise, ask, pass);
-    b.x = ask(b.more.at("x_in"), b.more.at("t_in"), grad);
+    if (!spec_.levels.empty() || spec_.random.count > 0)
+      walk(b, r, role.diffusion->schedule, noise, ask, pass);
+    else
+      b.more["x_in"] = spec_.input.empty() ? noise(0) : b.more.at(spec_.input);
+    const auto t_in = b.more.find("t_in");
+    b.x = ask(b.more.at("x_in"), t_in == b.more.end() ? Tensor() : t_in->second, grad);
+    if (!spec_.gap.empty())
+      b.more["gap"] =
+          cast(mean(reshape(abs(stop_gradient(b.x) - b.more.at(spec_.gap)), {r.rows, -1}), {1}), DType::f64);
+    if (spec_.through.empty()) return b;
+    b.more["shift"] = b.x;
+    const Grad onward = pass.leaves ? Grad::InputLive : Grad::None;
+    const Tensor moved = b.more.at("x_in") + b.x;
+    b.x = roles.at(spec_.through).net->eval({moved, {}, b.y, b.index, b.sample}, {}, onward, pass).out;
     return b;
   }
 
@@ -114,36 +140,85 @@ class RolloutSource final : public Source {
   template <class Noise, class Ask>
   void walk(Batch& b, const DrawRequest& r, const NoiseSchedule& schedule, const Noise& noise, const Ask& ask,
             const Pass& pass) const {
-    const auto exits = exit_levels(r, b.sample, pass);
+    const std::vector<double> levels = levels_of(r, schedule, pass);
+    const auto exits = exit_levels(levels.size(), r, b.sample, pass);
     const std::size_t last = *std::max_element(exits.begin(), exits.end());
     const auto at = [&](std::size_t level) {
-      return Tensor::full({r.rows}, spec_.levels[level], DType::f64, spec_.device);
+      const double t = level < levels.size() ? levels[level] : schedule.clean();
+      return Tensor::full({r.rows}, t, DType::f64, spec_.device);
     };
-    const auto chosen = [&](std::size_t level) {
-      std::vector<std::int64_t> mask;
-      for (const std::size_t e : exits) mask.push_back(e == level);
-      Shape shape = batch_shape(r.rows, spec_.sample);
-      for (int i = 1; i < shape.rank(); ++i) shape[i] = 1;
-      return cast(reshape(Tensor::of<std::int64_t>(mask, {r.rows}), shape), DType::boolean);
-    };
-    Tensor x = noise(0) * schedule.at(spec_.levels[0]).noise;
-    Tensor x_in = x, t_in = at(0);
+    const auto chosen = [&](std::size_t level) { return exit_mask(exits, level); };
+    const bool forced = !spec_.input.empty();
+    Tensor x =
+        forced ? add_noise(b.more.at(spec_.input), noise(0), at(0), schedule) : noise(0) * schedule.at(levels[0]).noise;
+    Tensor x_in = x, t_in = at(0), t_out = at(1);
     for (std::size_t level = 1; level <= last; ++level) {
-      const Tensor x0 = stop_gradient(ask(x, at(level - 1), Grad::None));
-      const Tensor eps = spec_.between == RolloutSpec::Between::renoise
-                             ? noise(static_cast<int>(level))
-                             : convert(Space::x0, Space::eps, x0, x, at(level - 1), schedule);
-      x = add_noise(x0, eps, at(level), schedule);
-      const Tensor here = chosen(level);
+      if (forced) {
+        x = add_noise(b.more.at(spec_.input), noise(0), at(level), schedule);
+      } else {
+        const Tensor x0 = stop_gradient(ask(x, at(level - 1), Grad::None));
+        const Tensor eps = spec_.between == RolloutSpec::Between::renoise
+                               ? noise(static_cast<int>(level))
+                               : convert(Space::x0, Space::eps, x0, x, at(level - 1), schedule);
+        x = add_noise(x0, eps, at(level), schedule);
+      }
+      const Tensor here = chosen(level), row = reshape(here, {r.rows});
       x_in = where(here, x, x_in);
-      t_in = where(reshape(here, {r.rows}), at(level), t_in);
+      t_in = where(row, at(level), t_in);
+      t_out = where(row, at(level + 1), t_out);
+    }
+    if (spec_.ahead) {
+      const Tensor x0 = stop_gradient(ask(x_in, t_in, Grad::None));
+      const Tensor eps = convert(Space::x0, Space::eps, x0, x_in, t_in, schedule);
+      t_in = levels_ahead(r, b.sample, schedule, pass);
+      x_in = add_noise(x0, eps, t_in, schedule);
     }
     b.more["x_in"] = x_in;
     b.more["t_in"] = t_in;
+    b.more["t_out"] = t_out;
   }
 
-  std::vector<std::size_t> exit_levels(const DrawRequest& r, const Tensor& sample, const Pass& pass) const {
-    const std::size_t n = spec_.levels.size();
+  static double at_fraction(const NoiseSchedule& s, double u) { return std::lerp(s.t_min(), s.t_max(), u); }
+
+  /// Descending; one list for the whole step.
+  std::vector<double> levels_of(const DrawRequest& r, const NoiseSchedule& schedule, const Pass& pass) const {
+    if (spec_.random.count == 0) return spec_.levels;
+    const RngKey key = pass.rng.stream(r.stream + "/levels", static_cast<std::uint32_t>(r.step));
+    const std::uint64_t k = 1 + uniform_int(key, 0, 0, static_cast<std::uint64_t>(spec_.random.count));
+    std::vector<double> levels(k);
+    fill_uniform(std::span(levels), key, 1);
+    for (double& u : levels) u = at_fraction(schedule, std::lerp(spec_.random.low, spec_.random.high, u));
+    levels[0] = schedule.t_max();
+    std::sort(levels.begin(), levels.end(), std::greater<>());
+    return levels;
+  }
+
+  /// Where the last call is moved to, [rows].
+  Tensor levels_ahead(const DrawRequest& r, const Tensor& sample, const NoiseSchedule& schedule,
+                      const Pass& pass) const {
+    if (spec_.device.kind == DeviceKind::meta) return Tensor::empty({r.rows}, DType::f64, spec_.device);
+    const RngKey key = pass.rng.stream(r.stream + "/ahead", static_cast<std::uint32_t>(r.step));
+    std::vector<double> times;
+    for (const std::int64_t id : sample.values<std::int64_t>()) {
+      double u = 0;
+      fill_uniform(std::span(&u, 1), key, static_cast<std::uint64_t>(id));
+      times.push_back(at_fraction(schedule, std::lerp(spec_.ahead->first, spec_.ahead->second, u)));
+    }
+    return Tensor::from(times, {r.rows}, DType::f64);
+  }
+
+  /// Which samples leave at a level, [rows, 1, ..].
+  Tensor exit_mask(const std::vector<std::size_t>& exits, std::size_t level) const {
+    Shape shape = batch_shape(static_cast<std::int64_t>(exits.size()), spec_.sample);
+    for (int i = 1; i < shape.rank(); ++i) shape[i] = 1;
+    if (spec_.device.kind == DeviceKind::meta) return Tensor::empty(shape, DType::boolean, spec_.device);
+    std::vector<std::int64_t> mask;
+    for (const std::size_t e : exits) mask.push_back(e == level);
+    return cast(Tensor::of<std::int64_t>(mask, shape), DType::boolean);
+  }
+
+  std::vector<std::size_t> exit_levels(std::size_t n, const DrawRequest& r, const Tensor& sample,
+                                       const Pass& pass) const {
     std::vector<std::size_t> exits(static_cast<std::size_t>(r.rows), n - 1);
     if (spec_.exit == RolloutSpec::Exit::last) return exits;
     const RngKey key = pass.rng.stream(r.stream + "/exit", static_cast<std::uint32_t>(r.step));
@@ -159,8 +234,8 @@ class RolloutSource final : public Source {
     const RngKey key = pass.rng.stream(r.stream + "/class", static_cast<std::uint32_t>(r.step));
     std::vector<std::int64_t> y;
     for (const std::int64_t id : ids)
-      y.push_back(static_cast<std::int64_t>(
-          uniform_int(key, static_cast<std::uint64_t>(id), 0, static_cast<std::uint64_t>(spec_.classes))));
+      y.push_back(static_cast<std::int64_t>(uniform_int(key, static_cast<std::uint64_t>(id / spec_.per_condition), 0,
+                                                        static_cast<std::uint64_t>(spec_.classes))));
     return Tensor::of<std::int64_t>(y, {r.rows});
   }
 

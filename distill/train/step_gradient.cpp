@@ -62,11 +62,16 @@ Pass StepGradient::pass(Leaves* leaves) {
 void StepGradient::gather(Share& s) {
   const std::vector<Read>& reads = s.term->reads();
   std::vector<std::vector<Tensors>> parts(reads.size());  // by read, then by place in its list: the micro-batches'
+  std::vector<TensorMap> states;
+  const NoiseSchedule* schedule = nullptr;
   for (const Batch& b : batches_of(s.source)) {
     Pass untracked = pass(nullptr);
     Answers answers(setup_.roles, setup_.stores, b, trained_, untracked, where_.clock);
     answers.wish(*s.term);
     const Signals signals = answers.signals(*s.term);
+    const TermInput in = answers.input(*s.term, signals);
+    states.push_back(in.states);
+    schedule = in.schedule;
     for (std::size_t r = 0; r < reads.size(); ++r) {
       parts[r].resize(signals[r].size());
       for (std::size_t k = 0; k < signals[r].size(); ++k) parts[r][k].push_back(stop_gradient(signals[r][k]));
@@ -83,7 +88,7 @@ void StepGradient::gather(Share& s) {
       live.push_back(whole[r].back());
     }
   const Batch batch = joined(batches_of(s.source));
-  const Part part = s.term->eval({batch, whole, where_.clock, {{"x", batch.x}}});
+  const Part part = s.term->eval({batch, whole, where_.clock, joined(states), schedule});
   note(s, part, batch);
   const Tensors g = tape.gradients(part.total, live);
   s.cotangents.assign(batches_of(s.source).size(), std::vector<Tensors>(reads.size()));

@@ -2,13 +2,15 @@
 
 #include "distill/objectives/direction.h"
 #include "distill/objectives/match.h"
+#include "distill/objectives/scalar.h"
 
 namespace retort {
 
 std::unique_ptr<Term> make_term(const std::string& name, Config& node, const NumberMap& numbers,
                                 const NoiseSchedule* schedule) {
-  if (node.get_choice("kind", {"match", "direction"}) == "match")
-    return make_match(parse_match(name, node, numbers, schedule));
+  const std::string kind = node.get_choice("kind", {"match", "direction", "scalar"});
+  if (kind == "match") return make_match(parse_match(name, node, numbers, schedule));
+  if (kind == "scalar") return make_scalar(parse_scalar(name, node, numbers, schedule));
   return make_direction(parse_direction(name, node, numbers, schedule));
 }
 

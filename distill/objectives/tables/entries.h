@@ -37,6 +37,8 @@ const Table<Discrepancy>& feature_discrepancies();
 const Table<Discrepancy>& list_discrepancies();
 /// nce(tau=.07), diagonal_ce, mi_alpha(alpha).
 const Table<Discrepancy>& contrastive_discrepancies();
+/// Of a batch of features against a batch of references: drift(.02 .05 .2), coverage(alpha=.5), mean_gap.
+const Table<Discrepancy>& drift_discrepancies();
 /// Of samples: none, standardize (per row: subtract the mean, divide by the unbiased deviation + 1e-7), normalize (rows
 /// to unit length), pool (global average), token(i), layer_norm, grid(n), attention_map(p=2),
 /// channel_gram, flow, scores, splade.
@@ -46,15 +48,17 @@ const Table<Relation>& relations();
 const Table<Relation>& batch_relations();
 /// take(start step=1): some tensors of a list; total: their sum; patches: tokens but the first.
 const Table<Relation>& logit_relations();
-/// first (the only read), all, repeat, pick(k), mean_prob (of several teachers' softmax(z / T_target)), mean_logits,
-/// aggregate_views, committee(power e...), past(alpha).
+/// first (the only read), all, by_label, repeat, pick(k), mean_prob (of several teachers' softmax(z / T_target)),
+/// mean_logits, aggregate_views, committee(power e...), past(alpha).
 const Table<TargetMap>& target_maps();
 /// student_share, more_reliable.
 const Table<UnitWeight>& unit_weights();
 /// rotate(STATE k) by k quarter turns, flip(STATE), jitter(STATE sigma), part(STATE count), join(STATE STATE),
-/// decouple(STATE ahead steps=10), renoise(STATE TIME noise=noise), fixed_noise(particles=1), the same at every step;
-/// compose(SPACE STATE TIME) of the clean state and the noise, predict(STATE TIME SPACE role=teacher cond=given
-/// guide=none), and step(STATE s t role=teacher cond=given guide=none steps=1) along a role's flow by DDIM.
+/// decouple(STATE ahead steps=10), renoise(STATE TIME noise=noise from=TIME), fresh_noise(draw), unit noise of its
+/// own, fixed_noise(particles=1), the same at every step; compose(SPACE STATE TIME) of the clean state and the noise,
+/// predict(STATE TIME SPACE role=teacher cond=given guide=none live=false), and step(STATE s t role=teacher cond=given
+/// guide=none live=false steps=1) along a role's flow by DDIM; jump(x STATE t s), one such step with a known clean
+/// prediction; noise_ratio(x STATE TIME), a number.
 const Table<State>& states();
 
 /// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.

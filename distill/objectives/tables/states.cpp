@@ -3,6 +3,7 @@
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "distill/diffusion/noising.h"
 #include "distill/diffusion/step.h"
@@ -21,11 +22,34 @@ State of_state(const std::string& from, std::function<Tensor(const Tensor&)> f) 
   return {{}, {}, [from, f = std::move(f)](const StateInput& in) { return f(named(in, from)); }};
 }
 
-/// alpha_t x + sigma_t noise.
+/// alpha_t x + sigma_t noise; from a state at an earlier time, as much noise as leads on from there.
 State make_renoise(TableArgs& args) {
-  const std::string from = args.word("state"), time = args.word("time"), noise = args.word("noise", "noise");
+  const std::string state = args.word("state"), time = args.word("time"), noise = args.word("noise", "noise");
+  const std::string from = args.word("from", "");
   return {{}, time, [=](const StateInput& in) {
-            return add_noise(named(in, from), named(in, noise), named(in, time), in.schedule);
+            const Tensor &x = named(in, state), &n = named(in, noise), &t = named(in, time);
+            return from.empty() ? add_noise(x, n, t, in.schedule) : renoise(x, n, t, named(in, from), in.schedule);
+          }};
+}
+
+/// Where DDIM's step from a state at t with the clean prediction x leads at s.
+State make_jump(TableArgs& args) {
+  const std::string x = args.word("x"), state = args.word("state"), t = args.word("t"), s = args.word("s");
+  return {{}, s, [=](const StateInput& in) {
+            const Tensor &clean = named(in, x), &at = named(in, state);
+            const Tensor eps = convert(Space::x0, Space::eps, clean, at, named(in, t), in.schedule);
+            return jump(clean, eps, named(in, s), in.schedule);
+          }};
+}
+
+/// exp((mean noise^2 - mean m^2) / 2), [n]: how much likelier the noise m that leads from the clean state to a noisy
+/// one is than the unit normal draw (TDM, 2503.06674).
+State make_noise_ratio(TableArgs& args) {
+  const std::string x = args.word("x"), state = args.word("state"), time = args.word("time");
+  return {{}, {}, [=](const StateInput& in) {
+            const Tensor at = stop_gradient(named(in, state)), clean = stop_gradient(named(in, x));
+            const Tensor m = convert(Space::x0, Space::eps, clean, at, named(in, time), in.schedule);
+            return exp((mean(square(rows(named(in, "noise"))), {1}) - mean(square(rows(m)), {1})) / 2.0);
           }};
 }
 
@@ -42,11 +66,22 @@ State make_fixed_noise(TableArgs& args) {
           }};
 }
 
+/// Unit noise of this number and step, whichever term asks.
+State make_fresh_noise(TableArgs& args) {
+  const auto draw = static_cast<int>(args.integer("draw", {.min = 1, .max = 1000}));
+  return {{}, {}, [draw](const StateInput& in) {
+            const Tensor& x = in.batch.x;
+            if (x.meta()) return Tensor::empty(x.shape(), x.dtype(), x.device());
+            return keyed_noise(in.pass.rng, "fresh_noise", in.pass.step, in.batch.sample)(x, draw);
+          }};
+}
+
 /// role=teacher cond=given guide: who is asked on the way to a state, and under which condition.
 Read asked_of(TableArgs& args) {
   Read read;
   read.role = args.word("role", "teacher");
   read.cond = args.word("cond", "given");
+  read.live = args.word("live", "false") == "true";
   if (const auto scale = args.optional_call("guide")) read.guide = args.of(*scale);
   return read;
 }
@@ -57,7 +92,7 @@ State make_predict(TableArgs& args) {
   const auto space = make_space(args.call("space"));
   const Read read = asked_of(args);
   return {{}, {}, [=](const StateInput& in) {
-            const Tensor x = stop_gradient(named(in, from)), &t = named(in, time);
+            const Tensor x = read.live ? named(in, from) : stop_gradient(named(in, from)), &t = named(in, time);
             return convert(Space::x0, space, in.ask(read, x, t), x, t, in.schedule);
           }};
 }
@@ -71,7 +106,7 @@ State make_composed(TableArgs& args) {
           }};
 }
 
-/// From a state at s to time t (later or earlier) along a role's flow, by DDIM steps, without gradient.
+/// From a state at s to time t (later or earlier) along a role's flow, by DDIM steps; constant unless live.
 State make_step_of(TableArgs& args) {
   const std::string from = args.word("state"), s = args.word("s"), t = args.word("t");
   const Read read = asked_of(args);
@@ -80,8 +115,8 @@ State make_step_of(TableArgs& args) {
             const Predictor net{Space::x0, [&](const Tensor& x, const Tensor& time) { return in.ask(read, x, time); }};
             const Step step =
                 make_step(Call{"n", {{"", Call{std::to_string(steps), {}, ""}}, {"", Call{"ddim", {}, ""}}}, ""});
-            return stop_gradient(
-                step.run(net, stop_gradient(named(in, from)), named(in, s), named(in, t), in.schedule, {}));
+            const Tensor x = read.live ? named(in, from) : stop_gradient(named(in, from));
+            return step.run(net, x, named(in, s), named(in, t), in.schedule, {});
           }};
 }
 
@@ -148,6 +183,8 @@ const Table<State>& states() {
       {"renoise", make_renoise},
       {"compose", make_composed},
       {"step", make_step_of},
+      {"jump", make_jump},
+      {"noise_ratio", make_noise_ratio},
       {"jitter", make_jitter},
       {"decouple", make_decouple},
       {"join", make_join},
@@ -158,6 +195,7 @@ const Table<State>& states() {
          return of_state(from, [count](const Tensor& x) { return slice(x, 1, 0, count); });
        }},
       {"fixed_noise", make_fixed_noise},
+      {"fresh_noise", make_fresh_noise},
       {"at",
        [](TableArgs& args) {
          const std::string from = args.word("state"), time = args.word("time");

@@ -56,6 +56,25 @@ Tensors all(const MapInput& in) {
   return list;
 }
 
+/// From teacher k for samples of label k: as many tensors as each read has.
+Tensors by_label(const MapInput& in) {
+  const Tensor& y = in.batch.y;
+  const std::size_t teachers = in.targets.size();
+  if (!y.meta())
+    for (const std::int64_t label : y.values<std::int64_t>())
+      if (label < 0 || label >= static_cast<std::int64_t>(teachers))
+        throw ConfigError("by_label: label {} has none of the {} teachers", label, teachers);
+  Tensors chosen = in.targets[0];
+  for (std::size_t k = 1; k < teachers; ++k)
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      Shape rows = Shape::filled(chosen[i].rank(), 1);
+      rows[0] = chosen[i].shape()[0];
+      const Tensor here = reshape(equal(y, scalar_like(y, static_cast<double>(k))), rows);
+      chosen[i] = where(here, in.targets[k].at(i), chosen[i]);
+    }
+  return chosen;
+}
+
 /// The first target for every prediction: one teacher of many exits.
 Tensors repeat(const MapInput& in) { return Tensors(in.preds.size(), in.targets[0][0]); }
 
@@ -115,6 +134,7 @@ const Table<TargetMap>& target_maps() {
   static const Table<TargetMap> entries{
       {"first", [](TableArgs&) -> TargetMap { return first; }},
       {"all", [](TableArgs&) -> TargetMap { return all; }},
+      {"by_label", [](TableArgs&) -> TargetMap { return by_label; }},
       {"repeat", [](TableArgs&) -> TargetMap { return repeat; }},
       {"pick", make_pick},
       {"mean_prob", [](TableArgs&) -> TargetMap { return mean_prob; }},
