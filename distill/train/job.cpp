@@ -191,6 +191,9 @@ class Builder {
   }
 
   std::unique_ptr<Source> read_rollout(Config& s, Config& c) {
+    if (s.has("beside"))  // samples of other sources, built before this one
+      for (Config& other : s.child("beside").items())
+        if (config_.child("method").child("sources").has(other.as<std::string>())) source_named(other);
     RolloutSpec spec = parse_rollout(s, c, setup().roles, setup().sources);
     spec.sample = sample_shape();
     spec.dtype = dtype_;
@@ -216,83 +219,10 @@ class Builder {
     return data_source(set, std::make_shared<Loader>(set, o), device_);
   }
 
-<<<<<<< ours
   const Role& role_named(Config& node) {
     return lookup(setup().roles, Call{node.as<std::string>(), {}, node.where()}, "role");
   }
 
-  std::unique_ptr<Source> read_rollout(Config& s, Config& c) {
-    RolloutSpec spec;
-    spec.name = s.key();
-    const Role& role = role_named(s.child("role"));
-    spec.role = role.name;
-    if (s.has("levels")) {
-      if (!role.diffusion) s.child("levels").fail(fmt::format("role {} has no schedule of noise", role.name));
-      if (s.child("levels").is_scalar())
-        read_random_levels(spec, s.child("levels"));
-      else
-        spec.levels = s.get<std::vector<double>>("levels");
-      for (std::size_t i = 1; i < spec.levels.size(); ++i)
-        if (spec.levels[i] >= spec.levels[i - 1]) s.child("levels").fail("levels descend, the noisiest first");
-    }
-    spec.between = s.get_choice("between", {"renoise", "ode"}, "renoise") == "ode" ? RolloutSpec::Between::ode
-                                                                                   : RolloutSpec::Between::renoise;
-    const std::string exit = s.get_choice("exit", {"last", "shared", "sample"}, "last");
-    spec.exit = exit == "last"     ? RolloutSpec::Exit::last
-                : exit == "shared" ? RolloutSpec::Exit::shared
-                                   : RolloutSpec::Exit::sample;
-    spec.classes = c.get_int("classes", 0, {.min = 0});
-    spec.per_condition = s.get_int("per_condition", 1, {.min = 1});
-    if (s.has("ahead")) {
-      const auto range = s.get<std::vector<double>>("ahead");
-      if (range.size() != 2 || range[0] < 0 || range[1] > 1 || range[0] > range[1] || !s.has("levels"))
-        s.child("ahead").fail("expected [u0, u1], fractions of the way from the cleanest level; needs levels");
-      spec.ahead = {range[0], range[1]};
-    }
-    if (c.has("conditions"))
-      for (Config& label : c.child("conditions").items()) spec.conditions[label.key()] = label.as<std::int64_t>();
-    read_beside(spec, s, c);
-    spec.sample = sample_shape();
-    spec.dtype = dtype_;
-    spec.device = device_;
-    return rollout_source(std::move(spec));
-  }
-
-  /// levels: random(COUNT LOW HIGH).
-  static void read_random_levels(RolloutSpec& spec, Config& node) {
-    const Call call = parse_call(node);
-    if (call.name != "random") fail_lookup(call, "list of levels", {"random"});
-    CallArgs args(call);
-    spec.random.count = args.integer("count", {.min = 1, .max = 1000});
-    spec.random.low = args.number("low", {.min = 0, .max = 1});
-    spec.random.high = args.number("high", {.min = spec.random.low, .max = 1});
-    args.done();
-  }
-
-  /// beside: {STATE: ROLE or SOURCE}, cond: STATE, input: STATE, gap: STATE, through: ROLE.
-  void read_beside(RolloutSpec& spec, Config& s, Config& c) {
-    if (s.has("beside"))
-      for (Config& other : s.child("beside").items()) {
-        if (!config_.child("method").child("sources").has(other.as<std::string>())) {
-          spec.beside[other.key()] = role_named(other).name;
-          continue;
-        }
-        const Source& source = source_named(other);
-        if (source.batch != c.get_int("batch", {.min = 1})) other.fail("the two sources differ in `batch`");
-        spec.references[other.key()] = &source;
-      }
-    const auto reference = [&](const char* key) {
-      if (s.has(key)) lookup(spec.references, parse_call(s.child(key)), "source beside this one");
-      return s.has(key) ? s.get<std::string>(key) : std::string();
-    };
-    spec.cond = reference("cond");
-    spec.input = reference("input");
-    spec.gap = reference("gap");
-    if (s.has("through")) spec.through = role_named(s.child("through")).name;
-  }
-
-=======
->>>>>>> theirs
   void read_stores() {
     Config& method = config_.child("method");
     if (!method.has("stores")) return;
