@@ -105,9 +105,9 @@ Tensor ClosedForm::responsibilities(const Tensor& x, const Tensor& t, const Nois
   return softmax(log_joint(frame(x, t, schedule), label), 1);
 }
 
-void ClosedForm::require_one_component(const Tensor& label) const {
+void ClosedForm::require_one_component(const Tensor& x, const Tensor& label) const {
   const std::int64_t k = components();
-  if (k == 1 || (label.defined() && label.meta())) return;
+  if (k == 1 || x.meta()) return;
   const std::vector<std::int64_t> labels = label.defined() ? label.values<std::int64_t>() : std::vector{k};
   for (const std::int64_t c : labels)
     if (c == k) throw ValueError("closed_form: the flow of a mixture of {} has no closed form; give labels", k);
@@ -115,7 +115,7 @@ void ClosedForm::require_one_component(const Tensor& label) const {
 
 Tensor ClosedForm::flow_map(const Tensor& x, const Tensor& t, const Tensor& s, const NoiseSchedule& schedule,
                             const Tensor& label) const {
-  require_one_component(label);
+  require_one_component(x, label);
   const Frame f = frame(x, t, schedule);
   const SignalNoise<Tensor> end = schedule.at(s);
   const Tensor spread = column(square(end.signal), f.offset) * variance_ + column(square(end.noise), f.offset);
@@ -127,7 +127,7 @@ Tensor ClosedForm::flow_map(const Tensor& x, const Tensor& t, const Tensor& s, c
 
 Tensor ClosedForm::clean_of_flow(const Tensor& x, const Tensor& t, const Tensor& s, const NoiseSchedule& schedule,
                                  const Tensor& label) const {
-  require_one_component(label);
+  require_one_component(x, label);
   const Frame f = frame(x, t, schedule);
   const SignalNoise<Tensor> end = schedule.at(s);
   const Tensor alpha = column(f.level.signal, f.offset), sigma = column(f.level.noise, f.offset);

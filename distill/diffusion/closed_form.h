@@ -37,7 +37,7 @@ class ClosedForm {
   struct Frame;
   Frame frame(const Tensor& x, const Tensor& t, const NoiseSchedule& schedule) const;
   Tensor log_joint(const Frame& f, const Tensor& label) const;
-  void require_one_component(const Tensor& label) const;
+  void require_one_component(const Tensor& x, const Tensor& label) const;
   Tensor mixed(const Tensor& share, const Tensor& per_component, const Tensor& x) const;
 
   Tensor means_;        // [k, d]

@@ -276,18 +276,17 @@ double grid_time(std::int64_t i, std::int64_t n, const NoiseSchedule& s) {
 
 enum class End { edge, random, next };
 
-/// t `skip` gaps after u on a grid of n gaps, s where its segment begins, somewhere in it, or u.
+/// t after u on a grid of n gaps, s where its segment begins, somewhere in it, or u.
 template <class At>
-void draw_pair(TimeDraw& draw, std::span<double> out, std::int64_t n, std::int64_t segments, std::int64_t skip, End end,
-               const At& at) {
-  const std::int64_t pairs = n / skip, gap = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(pairs)));
-  // Segment j begins at floor(j pairs / segments); the one of this gap is the last that begins at or before it.
-  const std::int64_t segment = ((gap + 1) * segments - 1) / pairs, edge = segment * pairs / segments;
+void draw_pair(TimeDraw& draw, std::span<double> out, std::int64_t n, std::int64_t segments, End end, const At& at) {
+  const auto gap = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(n)));
+  // Segment j begins at floor(j n / segments); the one of this gap is the last that begins at or before it.
+  const std::int64_t segment = ((gap + 1) * segments - 1) / n, edge = segment * n / segments;
   const std::int64_t choices = end == End::random ? gap - edge + 1 : 1;
   const std::int64_t chosen = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(choices)));
-  out[0] = at((gap + 1) * skip);
-  out[1] = at(gap * skip);
-  out[2] = end == End::next ? out[1] : at((edge + chosen) * skip);
+  out[0] = at(gap + 1);
+  out[1] = at(gap);
+  out[2] = end == End::next ? out[1] : at(edge + chosen);
 }
 
 TimeLaw make_grid_law(Entry& entry) {
@@ -297,17 +296,16 @@ TimeLaw make_grid_law(Entry& entry) {
   const auto named_segments = entry.args.optional_call("segments");
   const Weight segments = named_segments ? Weight::of(*named_segments, entry.numbers) : Weight(1);
   const auto named = entry.args.optional_call("end"), over = entry.args.optional_call("over");
-  const std::int64_t skip = entry.args.integer("skip", 1, {.min = 1});
   const End end = named ? lookup(ends, *named, "end of a segment") : End::edge;
   const std::vector<double> grid = over ? make_grid(*over, entry.schedule) : std::vector<double>();
   const std::string where = entry.call.where;
   return {{"t", "u", "s"}, [=, s = entry.schedule](TimeDraw& draw, std::span<double> out) {
             const std::int64_t gaps = std::llround(n.at(draw.clock)), parts = std::llround(segments.at(draw.clock));
-            if (gaps < 1 || gaps % skip != 0 || parts < 1 || parts > gaps / skip)
-              throw ConfigError("{}: a grid of {} gaps, {} at a time, has no {} segments", where, gaps, skip, parts);
+            if (gaps < 1 || parts < 1 || parts > gaps)
+              throw ConfigError("{}: a grid of {} gaps has no {} segments", where, gaps, parts);
             if (!grid.empty() && static_cast<std::int64_t>(grid.size()) != gaps + 1)
               throw ConfigError("{}: {} gaps need a grid of {} times; got {}", where, gaps, gaps + 1, grid.size());
-            draw_pair(draw, out, gaps, parts, skip, end, [&](std::int64_t i) {
+            draw_pair(draw, out, gaps, parts, end, [&](std::int64_t i) {
               return grid.empty() ? grid_time(i, gaps, s) : grid[static_cast<std::size_t>(i)];
             });
           }};
@@ -343,7 +341,7 @@ TimeLaw make_growing(Entry& entry) {
   return {{"t", "u", "s"}, [=, s = entry.schedule](TimeDraw& draw, std::span<double> out) {
             const double squares = draw.progress * ((last + 1) * (last + 1) - first * first) + first * first;
             const auto n = std::max<std::int64_t>(1, std::llround(std::ceil(std::sqrt(squares) - 1)));
-            draw_pair(draw, out, n, 1, 1, End::edge, [&](std::int64_t i) { return grid_time(i, n, s); });
+            draw_pair(draw, out, n, 1, End::edge, [&](std::int64_t i) { return grid_time(i, n, s); });
           }};
 }
 

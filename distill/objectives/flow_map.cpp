@@ -192,6 +192,7 @@ void endpoint(Building& b) {
 
 void two_point(Building& b) {
   b.need("u");
+  b.spec.match.weight_end = "u";
   add_step(b, "zu", "u");
   add_jump(b, kTarget, "zu", "u", "s");
   compare_jumps(b);

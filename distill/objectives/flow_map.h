@@ -16,24 +16,23 @@ std::unique_ptr<Term> make_flow_map(FlowMapSpec spec);
 
 /// Parses `terms.NAME` with `kind: flowmap`. Times t (noisier) and s come from `pair`: one law of several (`grid(50)`)
 /// or a map of laws. The state z at t is `renoise(x t)` unless `points` makes it. Table `residual`:
-///   endpoint     jump(z, t -> s) against `step` from z to s
-///   two_point    jump(z, t -> s) against the target's jump(z_u, u -> s), z_u by `step` to the time u
-///   semigroup    jump(z, t -> s) against the target's two jumps by way of the time m
-///   eulerian     w against w + g, w the slope dx/dt that the role is told (t, s) for, g the derivative of its jump
-///   along
-///                the path with `velocity`: see eulerian_tangent; on flow, ve and trig, where w is divided by
-///                sigma_data
-///   secant       w against w - clip(r, limit), r = (X' - X) / (t - u): X where w goes from z, X' where the target
-///   goes,
-///                in two jumps by way of m, from z - (t - u) velocity; flow and ve (RCGM, TwinFlow)
-///   lagrangian   d/ds jump(z, t -> s), through which the gradient flows, against `velocity` where the jump lands
-/// Keys: `pred: student` and `target: self` (roles; self is pred's), cond; `step: data` (the same noise at the other
-/// time) or {by: STEP, role, cond, guide}, STEP of the table or `jump`, the role's own, and for stochastic ones
-/// `noise: [STATE, ..]`, one a draw; a `guide` may name a drawn
-/// number; `velocity: data` or {role, cond, guide}; `space` (x0, eps, v, dxdt: what the
-/// jump is made of is compared instead of where it lands; for jumps of ddim_jump); `finally: {role, time}` (both sides
-/// are compared where this role takes them, CTM); of eulerian `jvp: exact` or difference(h) and
-/// `tangent: {warmup, norm: none|unit(c)|rms(c)}`. Then those of parse_comparison. Throws ConfigError at the key that
+///   endpoint    jump(z, t -> s) against `step` from z to s
+///   two_point   jump(z, t -> s) against the target's jump(z_u, u -> s), z_u by `step` to the time u
+///   semigroup   jump(z, t -> s) against the target's two jumps by way of the time m
+///   eulerian    w against w + g: w the slope dx/dt that the role is told (t, s) for, over sigma_data; g the change of
+///               its jump along the path with `velocity`, see eulerian_tangent; on flow, ve and trig
+///   secant      w against w - clip((X' - X) / (t - u), limit): X where w goes from z, X' where the target goes from
+///               z - (t - u) velocity in two jumps by way of m; on flow and ve (RCGM, TwinFlow)
+///   lagrangian  d/ds jump(z, t -> s), through which the gradient flows, against `velocity` where the jump lands
+/// Keys:
+///   pred: student, target: self     roles; self is pred's; `cond` is the condition of both
+///   step: data | {by, role, cond, guide, noise}   the same noise at the other time, or by a STEP of that table, or by
+///               the role's own `jump`; `guide` may name a drawn number; `noise` lists states, one for each draw
+///   velocity: data | {role, cond, guide}
+///   space: x0 | eps | v | dxdt      what a ddim_jump is made of is compared instead of where it lands
+///   finally: {role, time}           both sides are compared where this role takes them (CTM)
+///   jvp: exact | difference(h), tangent: {warmup, norm: none | unit(c) | rms(c)}   of eulerian
+/// then those of parse_comparison; `weight` is told t and s, of two_point t and u. Throws ConfigError at the key that
 /// is wrong.
 FlowMapSpec parse_flow_map(const std::string& name, Config& term, const NumberMap& numbers,
                            const NoiseSchedule* schedule);

@@ -43,7 +43,7 @@ class Match final : public Term {
     Tensor time_weight;
     if (spec_.time_weight) {
       const State* state = spec_.plan.find(spec_.pred[0].at);
-      const std::string& end = spec_.pred[0].to;
+      const std::string& end = spec_.weight_end.empty() ? spec_.pred[0].to : spec_.weight_end;
       time_weight =
           spec_.time_weight({in.states.at(state->time), end.empty() ? Tensor() : in.states.at(end), *in.schedule});
     }

@@ -15,6 +15,7 @@ struct MatchSpec {
   TargetMap map;
   UnitWeight weight;       ///< empty: 1
   TimeWeight time_weight;  ///< of the predictions' times; empty: 1
+  std::string weight_end;  ///< the earlier time that it is told; empty: where the first prediction jumps to
   std::string importance;  ///< a state [n] that weighs samples, constant; empty: 1
   /// A read [n, 1] of a network of the samples' times, w: the value of a sample becomes e^-w value + w, trained along
   /// (Karras et al. 2024b; sCM).
