@@ -35,6 +35,10 @@ class Token final : public Term {
       c.rng = in.pass->rng;
       c.step = in.pass->step;
     }
+    if (places.size() == 0) {  // a filter may leave nothing
+      const Tensor none = sum(in.signals[0][0]) * 0.0;
+      return {none, stop_gradient(none)};
+    }
     Tensor value = fusable(in) ? fused(in, c) : whole(in, c);
     if (spec_.T2) value = value * (spec_.T_student * spec_.T_target);
     if (spec_.clip) {

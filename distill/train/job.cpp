@@ -150,8 +150,8 @@ class Builder {
     const auto found = setup().sources.find(s.key());
     if (found != setup().sources.end()) return *found->second;
     if (!begun_.insert(s.key()).second) s.fail("it is made of itself");
-    const std::string kind =
-        s.get_choice("kind", {"data", "synthetic", "rollout", "generate", "mixture", "replay", "pairs", "filter"});
+    const std::string kind = s.get_choice("kind", {"data", "synthetic", "rollout", "generate", "mixture", "replay",
+                                                   "pairs", "filter", "voted", "verdict", "judged"});
     const std::string name = config_.child("sources").has(s.key()) ? s.key() : "default";
     if (kind == "synthetic") return read_synthetic(s, name);
     Config& c = config_.child("sources").child(name);

@@ -124,11 +124,9 @@ std::unique_ptr<Source> read_text_source(Config& node, Config& job, const TextSe
     if (set != settings.sets.end()) return read_texts(node, job, set->second, settings);
   }
   using Reader = std::unique_ptr<Source> (*)(Config&, const TextSettings&);
-  static const std::map<std::string, Reader, std::less<>> made{{"generate", read_generate},
-                                                               {"mixture", read_mixture},
-                                                               {"replay", read_replay},
-                                                               {"pairs", read_pairs},
-                                                               {"filter", read_filter}};
+  static const std::map<std::string, Reader, std::less<>> made{
+      {"generate", read_generate}, {"mixture", read_mixture}, {"replay", read_replay},   {"pairs", read_pairs},
+      {"filter", read_filter},     {"voted", read_voted},     {"verdict", read_verdict}, {"judged", read_judged}};
   const auto reader = made.find(kind);
   return reader == made.end() ? nullptr : reader->second(node, settings);
 }

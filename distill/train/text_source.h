@@ -36,7 +36,10 @@ struct TextSettings {
 /// would. mixture: one coin a batch, one for rows that belong together, or one a row; `rest` is what is left of 1.
 /// replay: with probability `fresh` (or while the memory is empty) S, which is remembered; else rows of the memory.
 /// pairs: rows 2i and 2i + 1 answer one prompt. filter: a row that the rule drops counts nothing, or is the row of
-/// another source. Throws ConfigError at the key that is wrong.
+/// another source. voted: the reward is 1 where the last word is that of most responses to the prompt. verdict: rows
+/// whose prompt is prompt and response, and whose response is the context `right` or `wrong`, by reward. judged: the
+/// reward is what a role that learnt such verdicts says, log p(right) - log p(wrong). Throws ConfigError at the key that
+/// is wrong.
 std::unique_ptr<Source> read_text_source(Config& node, Config& job, const TextSettings& settings);
 
 /// weigh: frontier(a b), of data and generate: the weight rate^a (1 - rate)^b of each row, by how often the prompt is
@@ -53,6 +56,9 @@ std::unique_ptr<Source> read_mixture(Config& node, const TextSettings& settings)
 std::unique_ptr<Source> read_replay(Config& node, const TextSettings& settings);
 std::unique_ptr<Source> read_pairs(Config& node, const TextSettings& settings);
 std::unique_ptr<Source> read_filter(Config& node, const TextSettings& settings);
+std::unique_ptr<Source> read_voted(Config& node, const TextSettings& settings);
+std::unique_ptr<Source> read_verdict(Config& node, const TextSettings& settings);
+std::unique_ptr<Source> read_judged(Config& node, const TextSettings& settings);
 
 /// The source of texts that a key names. Throws ConfigError.
 Source& text_source_named(Config& node, const TextSettings& settings);

@@ -194,8 +194,5 @@ TEST_CASE(
   CHECK(gap_after("word-kd", 120, {"method.numbers.a=0"}) < .02);
   CHECK(gap_after("word-kd", 120) > .05);  // the data's own law is another
   CHECK(gap_after("on-policy", 400) < .05);
-  CHECK(gap_after(
-            "on-policy", 400,
-            {"method.terms.pg={kind: policy, from: own, policy: student, surrogate: k1(teacher), reduce: sum/token}"}) >
-        .2);
+  CHECK(gap_after("on-policy", 100, {"method.terms.pg.advantage=[[-1, log_ratio(teacher student)]]"}) > .2);
 }
