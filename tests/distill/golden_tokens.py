@@ -272,6 +272,10 @@ def preference_methods():
         aligned.append(kl(s, softmax([x + w * (x - y) for x, y in zip(up, down)])) / w)
         advantages.append(-sum(p * (x - y) for p, x, y in zip(s, log_softmax(up), log_softmax(down))))
     show("aligndistil, second phase", {"kd": sequence_sum(aligned)})
+    guided = [kl(softmax(STUDENT[b][t - 1]), softmax([3 * x - 2 * y for x, y in zip(TEACHER[b][t - 1], SECOND[b][t - 1])]))
+              for b, t in PLACES]
+    unlike = 1 - 1 / sqrt(2)  # tokens 4, 1 and 1
+    show("div-cfg", {"kd": sequence_sum(guided), "diversity": -unlike * sum(total) / 2})
     show("adpa, second phase", {"ce": token_mean(ce()), "better": token_mean(of(forward)),
                                 "worse": token_mean(of(forward))}, {"ce": 1, "better": .2, "worse": .2})
     show("adpa, third phase", {"ce": token_mean(ce()), "advantage": token_mean(advantages)}, {"ce": 1, "advantage": 1.5})

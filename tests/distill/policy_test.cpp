@@ -220,6 +220,29 @@ TEST_CASE("policy: advantages of groups, returns and budgets") {
   CHECK_THROWS_WITH_AS(make_advantage(parse_call("rewrad", "test"), kNone), doctest::Contains("reward"), ConfigError);
 }
 
+TEST_CASE("policy: unlike responses are rewarded by the gradient of the chance that two differ") {
+  // Responses of one of three tokens: E[1 - cos] = 1 - sum p^2, whose slope in logit k is -2 p_k (p_k - sum p^2).
+  const std::vector<double> p{.2, .5, .3};
+  const double collision = .04 + .25 + .09;
+  std::vector<double> slope(3, 0);
+  for (std::int64_t i = 0; i < 3; ++i)
+    for (std::int64_t j = 0; j < 3; ++j) {
+      Batch b;
+      b.x = Tensor::of<std::int64_t>(std::vector<std::int64_t>{0, i, 0, j}, {2, 2});
+      b.more["mask"] = Tensor::from(std::vector<double>{0, 1, 0, 1}, {2, 2}, DType::f64);
+      b.more["group"] = Tensor::zeros({2}, DType::i64);
+      const PolicyData data{b, {0, 1}, 2, {}, {}};
+      const auto apart = make_advantage(parse_call("distinct", "test"), kNone).value(data).values;
+      const std::int64_t drawn[] = {i, j};
+      for (std::size_t row = 0; row < 2; ++row)
+        for (std::size_t k = 0; k < 3; ++k) {
+          const double by_logit = (static_cast<std::size_t>(drawn[row]) == k ? 1 : 0) - p[k];
+          slope[k] += p[static_cast<std::size_t>(i)] * p[static_cast<std::size_t>(j)] * apart[row] * by_logit;
+        }
+    }
+  for (std::size_t k = 0; k < 3; ++k) CHECK(slope[k] == doctest::Approx(-2 * p[k] * (p[k] - collision)));
+}
+
 namespace {
 /// A preference term on scores of responses of one token each.
 struct Preferred {

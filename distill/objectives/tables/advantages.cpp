@@ -149,6 +149,38 @@ Advantage make_rloo(TableArgs& args, const NumberMap& numbers) {
   });
 }
 
+/// How unlike a response is to the others of its prompt.
+Advantage make_distinct(TableArgs&, const NumberMap&) {
+  return {
+      [](const PolicyData& data) {
+        const auto ids =
+            lookup(data.batch.more, Call{"group", {}, "advantage"}, "thing known of the texts").values<std::int64_t>();
+        const std::vector<std::int64_t> tokens = places_of(data.batch).token.values<std::int64_t>();
+        std::vector<std::map<std::int64_t, double>> counts(ids.size());
+        for (std::size_t i = 0; i < tokens.size(); ++i) counts[static_cast<std::size_t>(data.row[i])][tokens[i]] += 1;
+        const auto product = [&](std::size_t a, std::size_t b) {
+          double sum = 0;
+          for (const auto& [token, count] : counts[a])
+            if (const auto same = counts[b].find(token); same != counts[b].end()) sum += count * same->second;
+          return sum;
+        };
+        Values apart(ids.size(), 0);
+        for (std::size_t a = 0; a < ids.size(); ++a) {
+          double others = 0;
+          for (std::size_t b = 0; b < ids.size(); ++b) {
+            if (b == a || ids[b] != ids[a]) continue;
+            const double lengths = std::sqrt(product(a, a) * product(b, b));
+            apart[a] += lengths > 0 ? 1 - product(a, b) / lengths : 1;
+            others += 1;
+          }
+          if (others > 0) apart[a] /= others;
+        }
+        return by_row(std::move(apart));
+      },
+      {},
+      Scope::sample};
+}
+
 Advantage make_to_go(TableArgs& args, const NumberMap& numbers) {
   Advantage of = of_argument(args, numbers);
   const Weight gamma = args.scheduled("gamma", 1);
@@ -213,9 +245,10 @@ Advantage make_whiten(TableArgs& args, const NumberMap& numbers) {
 
 Advantage make_advantage(const Call& call, const NumberMap& numbers) {
   static const std::map<std::string, Advantage (*)(TableArgs&, const NumberMap&), std::less<>> table{
-      {"reward", make_reward_value}, {"log_ratio", make_log_ratio}, {"total", make_total},  {"budget", make_budget},
-      {"group", make_group},         {"rloo", make_rloo},           {"to_go", make_to_go},  {"after", make_after},
-      {"bounded", make_bounded},     {"scaled", make_scaled},       {"whiten", make_whiten}};
+      {"reward", make_reward_value}, {"log_ratio", make_log_ratio}, {"total", make_total},
+      {"budget", make_budget},       {"group", make_group},         {"rloo", make_rloo},
+      {"to_go", make_to_go},         {"after", make_after},         {"bounded", make_bounded},
+      {"scaled", make_scaled},       {"whiten", make_whiten},       {"distinct", make_distinct}};
   TableArgs args(call, numbers);
   Advantage made = lookup(table, call, "advantage")(args, numbers);
   args.done();

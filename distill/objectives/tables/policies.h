@@ -38,6 +38,8 @@ struct Advantage {
 ///   divided rloo(of=reward)                     X - mean of the others to_go(X gamma=1 mean=false)         sum_{u >=
 ///   t} gamma^(u - t) X_u, over the tokens that are left if `mean` after(X)                            sum_{u > t} X_u
 ///   bounded(X most)                     X cut to [-most, most];  scaled(X by)
+///   distinct                            1 - cosine of the token counts of a response and of another to the same
+///                                       prompt, mean over the others
 ///   whiten(X)                           (X - mean) / deviation over all tokens of the batch
 /// Throws ConfigError naming the nearest.
 Advantage make_advantage(const Call& call, const NumberMap& numbers);

@@ -97,6 +97,15 @@ TextView make_feedback(CallArgs& args) {
       [verdict](const Batch& batch) { return verdict.width(batch); });
 }
 
+/// No condition: of the prompt its last token stands alone before the response.
+TextView make_unprompted(CallArgs&) {
+  return in_context(
+      [](const Batch&, const Text& text, std::int64_t) {
+        return TokenIds(text.prompt.empty() ? text.prompt.end() : text.prompt.end() - 1, text.prompt.end());
+      },
+      [](const Batch&) { return std::int64_t{0}; });
+}
+
 TextView make_respell(CallArgs& args) {
   const std::int64_t shift = args.integer("shift", {.min = 0}), vocab = args.integer("vocab", {.min = 1});
   const auto all = [shift, vocab](const Batch& batch) -> ViewedTexts {
@@ -112,11 +121,9 @@ TextView make_respell(CallArgs& args) {
 }  // namespace
 
 TextView make_view(const Call& call) {
-  static const std::map<std::string, TextView (*)(CallArgs&), std::less<>> table{{"told", make_told},
-                                                                                 {"go_on", make_go_on},
-                                                                                 {"revise", make_revise},
-                                                                                 {"feedback", make_feedback},
-                                                                                 {"respell", make_respell}};
+  static const std::map<std::string, TextView (*)(CallArgs&), std::less<>> table{
+      {"told", make_told},         {"go_on", make_go_on},     {"revise", make_revise},
+      {"feedback", make_feedback}, {"respell", make_respell}, {"unprompted", make_unprompted}};
   CallArgs args(call);
   TextView view = lookup(table, call, "view")(args);
   args.done();

@@ -23,8 +23,9 @@ struct TextView {
 /// told(NAME at=end|start): a privileged context behind the prompt, or before it ("answer" behind it, a demonstration
 /// before); revise(right wrong): prompt, response, what the verifier said (the context `right` or `wrong`, by reward),
 /// and the response again, which is the copy that counts (SD-Zero); go_on: prompt, response, and what a role says next;
-/// feedback(right wrong): prompt, the verifier's word, response; respell(shift, vocab): token v written v + shift mod
-/// vocab, for a teacher with another vocabulary. Throws ConfigError naming the nearest.
+/// feedback(right wrong): prompt, the verifier's word, response; unprompted: of the prompt its last token alone;
+/// respell(shift, vocab): token v written v + shift mod vocab, for a teacher with another vocabulary. Throws
+/// ConfigError naming the nearest.
 TextView make_view(const Call& call);
 
 /// The two states "VIEW" and "VIEW/at" of a term that reads a role under a view.
