@@ -111,8 +111,8 @@ std::unique_ptr<Denoiser> build(CallArgs& args, const Call& call, const std::vec
     if (m.size() != d || d == 0) call.fail("every component needs a mean of the same size");
     all.insert(all.end(), m.begin(), m.end());
   }
-  if (answer == OracleNet::Answer::straight && means.size() > 1) wanted->fail("straight paths are of one component");
   if (answer == OracleNet::Answer::log_ratio && means.size() != 2) call.fail("a ratio is of two components");
+  if (answer == OracleNet::Answer::straight && means.size() > 1) wanted->fail("straight paths are of one component");
   const Shape shape{static_cast<std::int64_t>(means.size()), static_cast<std::int64_t>(d)};
   return std::make_unique<OracleNet>(call.str(), schedule ? make_schedule(*schedule) : NoiseSchedule::vp(),
                                      Tensor::from(all, shape, DType::f64), Tensor::full(shape, std, DType::f64),

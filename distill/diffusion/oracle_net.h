@@ -13,7 +13,8 @@ class OracleNet final : public Denoiser {
   /// A denoiser's mean of x0 given the state; where the probability flow takes the state (jump: a sample, in one step);
   /// the x0 whose jump to the end time that it is told goes there (map); the end of the straight path that joins noise
   /// with where the flow takes it (straight: what a reflow of one component learns); or, [n, 1], the log density of the
-  /// first of two components over that of the second at the state (log_ratio: the exact discriminator of two Gaussians).
+  /// first of two components over that of the second at the state (log_ratio: the exact discriminator of two
+  /// Gaussians).
   enum class Answer : std::uint8_t { mean, jump, map, straight, log_ratio };
   OracleNet(std::string arch, NoiseSchedule schedule, const Tensor& means, const Tensor& deviations,
             Answer answer = Answer::mean);

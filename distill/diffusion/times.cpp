@@ -162,7 +162,7 @@ TimeLaw make_shift(Entry& entry) {
 One drawn_or_named(Entry& entry, const std::string& parameter) {
   const Call call = entry.args.call(parameter);
   if (call.args.empty()) return operand(call);
-  return [law = make_time_law(call, entry.schedule)](TimeDraw& draw) { return drawn(law, draw); };
+  return [law = make_time_law(call, entry.schedule, entry.numbers)](TimeDraw& draw) { return drawn(law, draw); };
 }
 
 TimeLaw make_interval(Entry& entry) {

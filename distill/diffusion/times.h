@@ -75,8 +75,7 @@ struct TimeLaw {
 ///   growing(s0 s1)          the same to the cleanest time, on a grid whose number of gaps grows with progress p as
 ///                           ceil(sqrt(p ((s1 + 1)^2 - s0^2) + s0^2) - 1) (Song et al. 2023)
 ///   doubling(s0 s1 m s)     the same with s0 gaps that double in equal shares of the phase up to s1; a gap is as
-///   likely
-///                           as log(sigma / alpha) ~ N(m, s^2) is to fall into it (Song and Dhariwal 2024)
+///                           likely as log(sigma / alpha) ~ N(m, s^2) is to fall into it (Song and Dhariwal 2024)
 ///   dyadic(n)               t, m and s on a grid with n gaps, n a power of 2: t - s is one of 1, 1/2 .. 2/n of it,
 ///                           equally likely, s a multiple of that, m half way (shortcut models)
 ///   targets(n k0 k1 within eta=0)   t and u as grid(n) on vp; s = floor((1 - eta U) p), p uniform among the times p at

@@ -25,11 +25,10 @@ Table<Entry> joined(std::initializer_list<const Table<Entry>*> themes) {
 }
 
 const Table<Discrepancy>& discrepancies() {
-  static const auto all =
-      joined<Discrepancy>({&logit_discrepancies(), &label_discrepancies(), &soft_target_discrepancies(),
-                           &score_discrepancies(), &alignment_discrepancies(), &feature_discrepancies(),
-                           &regression_discrepancies(), &list_discrepancies(), &contrastive_discrepancies(),
-                           &drift_discrepancies()});
+  static const auto all = joined<Discrepancy>(
+      {&logit_discrepancies(), &label_discrepancies(), &soft_target_discrepancies(), &score_discrepancies(),
+       &alignment_discrepancies(), &feature_discrepancies(), &regression_discrepancies(), &list_discrepancies(),
+       &contrastive_discrepancies(), &drift_discrepancies()});
   return all;
 }
 

@@ -107,10 +107,10 @@ struct TermInput {
   const Batch& batch;
   const Signals& signals;  ///< parallel to the term's reads; those that are not live carry no tape
   Clock clock;
-  const TensorMap& states;                  ///< the term's states and times
-  const NoiseSchedule* schedule = nullptr;  ///< of its noisy states
-  const Roles* roles = nullptr;             ///< for terms that ask on their own
-  Pass* pass = nullptr;                     ///< keys of random draws; null where all signals are given
+  const TensorMap& states;                         ///< the term's states and times
+  const NoiseSchedule* schedule = nullptr;         ///< of its noisy states
+  const Roles* roles = nullptr;                    ///< for terms that ask on their own
+  Pass* pass = nullptr;                            ///< keys of random draws; null where all signals are given
   const std::set<std::string>* trained = nullptr;  ///< roles that move in this update
 };
 

@@ -145,9 +145,8 @@ TensorMap Answers::make_states(const Term* term) {
   if (wants_noise && !known.contains("noise"))
     known["noise"] = meta ? Tensor::empty(batch_.x.shape(), batch_.x.dtype(), batch_.x.device())
                           : keyed_noise(pass_.rng, stream + "/noise", pass_.step, batch_.sample)(batch_.x, 0);
-  const AskDenoiser asked{[&](const Read& r, const Tensor& x, const Tensor& t, const Tensor& s) {
-    return ask(r, x, t, s, known);
-  }};
+  const AskDenoiser asked{
+      [&](const Read& r, const Tensor& x, const Tensor& t, const Tensor& s) { return ask(r, x, t, s, known); }};
   const NoiseSchedule none = NoiseSchedule::ve();
   for (const State& s : plan.states)
     if (!known.contains(s.name))  // but for states that the batch came with

@@ -55,6 +55,7 @@ struct Given {
   std::vector<std::string> gradients;               ///< parameters
   std::map<std::string, Call> nets;                 ///< closed forms that answer as roles
   TensorMap conditions;                             ///< other labels by name
+  std::set<std::string> terms;                      ///< that the check names: with nets, no others are asked
 
   Tensors signal(const Read& r, const std::string& where) const {
     Tensors list;
@@ -101,6 +102,7 @@ Given parse_given(Config& check) {
     for (Config& net : check.child("asked").items()) g.asked.emplace_back(net.key(), parse_call(net));
   if (check.has("gradient"))
     for (Config& parameter : check.child("gradient").items()) g.gradients.push_back(parameter.key());
+  for (Config& t : check.child("terms").items()) g.terms.insert(t.key());
   if (check.has("labels"))
     for (Config& l : check.child("labels").items()) {
       const auto labels = l.as<std::vector<std::int64_t>>();
@@ -227,6 +229,7 @@ Values evaluate_nets(Config method, const Given& given, const std::string& phase
   Values values;
   Tensor total;
   for (Config& weight : updates.at(update).get().child("terms").items()) {
+    if (!given.terms.contains(weight.key())) continue;
     const auto term = make_term(weight.key(), method.child("terms." + weight.key()), numbers, &schedule);
     Answers answers(roles, stores, batch, trained, pass, given.clock);
     answers.wish(*term);

@@ -13,8 +13,8 @@ namespace retort {
 
 std::unique_ptr<Term> make_term(const std::string& name, Config& node, const NumberMap& numbers,
                                 const NoiseSchedule* schedule) {
-  const std::string kind = node.get_choice(
-      "kind", {"match", "direction", "flowmap", "scalar", "inner", "token", "policy", "preference"});
+  const std::string kind =
+      node.get_choice("kind", {"match", "direction", "flowmap", "scalar", "inner", "token", "policy", "preference"});
   if (kind == "match") return make_match(parse_match(name, node, numbers, schedule));
   if (kind == "flowmap") return make_flow_map(parse_flow_map(name, node, numbers, schedule));
   if (kind == "scalar") return make_scalar(parse_scalar(name, node, numbers, schedule));

@@ -5,8 +5,8 @@
 
 namespace retort {
 
-/// The term that `terms.NAME` of a preset describes, by its `kind`; `schedule` is that of its noisy states, null when no
-/// role has one. Throws ConfigError at the key that is wrong.
+/// The term that `terms.NAME` of a preset describes, by its `kind`; `schedule` is that of its noisy states, null when
+/// no role has one. Throws ConfigError at the key that is wrong.
 std::unique_ptr<Term> make_term(const std::string& name, Config& node, const NumberMap& numbers,
                                 const NoiseSchedule* schedule);
 

@@ -38,8 +38,8 @@ struct TextSettings {
 /// pairs: rows 2i and 2i + 1 answer one prompt. filter: a row that the rule drops counts nothing, or is the row of
 /// another source. voted: the reward is 1 where the last word is that of most responses to the prompt. verdict: rows
 /// whose prompt is prompt and response, and whose response is the context `right` or `wrong`, by reward. judged: the
-/// reward is what a role that learnt such verdicts says, log p(right) - log p(wrong). Throws ConfigError at the key that
-/// is wrong.
+/// reward is what a role that learnt such verdicts says, log p(right) - log p(wrong). Throws ConfigError at the key
+/// that is wrong.
 std::unique_ptr<Source> read_text_source(Config& node, Config& job, const TextSettings& settings);
 
 /// weigh: frontier(a b), of data and generate: the weight rate^a (1 - rate)^b of each row, by how often the prompt is

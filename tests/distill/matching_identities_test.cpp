@@ -104,7 +104,8 @@ TEST_CASE("matching: score mixtures, a forgotten class's share, and few-step SiD
   CHECK(apart(student_gradient(without), student_gradient(alone, "push")) < 1e-12);
   // Few-step SiD of one step at guidance 1 and a = 1 is SiD.
   const std::string level = "method.sources.gen.levels=[999]", time = "method.terms.push.times.t=index(20 979)";
-  const Gradients few = gradient_of("fewstep-sid", {"method.sources.gen.levels=[999]", "method.numbers.kappa=1"}, "push");
+  const Gradients few =
+      gradient_of("fewstep-sid", {"method.sources.gen.levels=[999]", "method.numbers.kappa=1"}, "push");
   const Gradients sid = gradient_of(
       "sid", {"job.task=tiny_fewstep", "method.numbers.a=1", level, time, "method.sources.gen.exit=shared"}, "push");
   CHECK(apart(few, sid, .5 / 100) < 1e-12);

@@ -60,18 +60,18 @@ const Table<TargetMap>& logit_maps();
 /// student_share, more_reliable.
 const Table<UnitWeight>& unit_weights();
 /// rotate(STATE k) by k quarter turns, flip(STATE), jitter(STATE sigma), part(STATE count), join(STATE STATE),
-/// decouple(STATE ahead steps=10), renoise(STATE TIME noise=noise from=TIME), fixed_noise(particles=1), the same at every
-/// step; compose(SPACE STATE TIME noise=noise) of the clean state and the noise, predict(STATE TIME SPACE role=teacher
-/// cond=given guide=none live=false to=TIME), and step(STATE s t role=teacher cond=given guide=none live=false steps=1
-/// by=ddim) along a role's flow; carry(x STATE t s), one DDIM step with a known clean prediction; noise_ratio(x STATE
-/// TIME), a number.
+/// decouple(STATE ahead steps=10), renoise(STATE TIME noise=noise from=TIME), fresh_noise(draw), unit noise of its own,
+/// fixed_noise(particles=1), the same at every step; compose(SPACE STATE TIME noise=noise) of the clean state and the
+/// noise, predict(STATE TIME SPACE role=teacher cond=given guide=none live=false to=none), and step(STATE s t
+/// role=teacher cond=given guide=none live=false steps=1 by=ddim) along a role's flow; jump(x STATE t s), a DDIM step
+/// with a known clean prediction; noise_ratio(x STATE TIME), a number.
 const Table<State>& states();
 /// Entries of states(), of masked autoencoders: patches(STATE patch mask=.75 views=1 which=hidden|visible) and
 /// hog(STATE patch cell=8 mask views which), rows [n, views * k, d] that nn/models/mae.h hides or shows at the step.
 State make_patches_state(TableArgs& args);
 State make_hog_state(TableArgs& args);
-/// normal(draw), turn(STATE STATE b), jump(STATE t s role=teacher cond=given guide=none), clock(TIME), still(STATE), probe(STATE
-/// TIME NOISE delta), shifted(STATE a b limit), self_evaluation(x STATE null cond t s).
+/// turn(STATE STATE b), landing(STATE t s role=teacher cond=given guide=none live=false) of a role's jump, clock(TIME),
+/// still(STATE), probe(STATE TIME NOISE delta), shifted(STATE a b limit), self_evaluation(x STATE null cond t s).
 const Table<State>& trajectory_states();
 
 /// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.

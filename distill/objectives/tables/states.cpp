@@ -34,7 +34,7 @@ State make_renoise(TableArgs& args) {
 }
 
 /// Where DDIM's step from a state at t with the clean prediction x leads at s.
-State make_carried(TableArgs& args) {
+State make_jump(TableArgs& args) {
   const std::string x = args.word("x"), state = args.word("state"), t = args.word("t"), s = args.word("s");
   return {{}, s, [=](const StateInput& in) {
             const Tensor &clean = named(in, x), &at = named(in, state);
@@ -200,7 +200,7 @@ const Table<State>& states() {
       {"renoise", make_renoise},
       {"compose", make_composed},
       {"step", make_step_of},
-      {"carry", make_carried},
+      {"jump", make_jump},
       {"noise_ratio", make_noise_ratio},
       {"jitter", make_jitter},
       {"decouple", make_decouple},

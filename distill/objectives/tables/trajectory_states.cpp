@@ -18,16 +18,6 @@ const Tensor& named(const StateInput& in, const std::string& name) {
   return found->second;
 }
 
-/// A unit normal apart from the term's own noise; each `draw` is another.
-State make_normal(TableArgs& args) {
-  const std::int64_t draw = args.integer("draw", {.min = 0, .max = 1000});
-  return {{}, {}, [draw](const StateInput& in) {
-            const Tensor& x = in.batch.x;
-            if (x.meta()) return Tensor::empty(x.shape(), x.dtype(), x.device());
-            return keyed_noise(in.pass.rng, "points/normal", in.pass.step, in.batch.sample)(x, static_cast<int>(draw));
-          }};
-}
-
 /// sqrt(1 - b^2) a + b other: a unit normal again (SlimFlow's annealing of pairs).
 State make_turn(TableArgs& args) {
   const std::string from = args.word("state"), other = args.word("other");
@@ -38,15 +28,17 @@ State make_turn(TableArgs& args) {
           }};
 }
 
-/// Where a role's jump takes a state, without gradient.
-State make_jump_of(TableArgs& args) {
+/// Where a role's jump takes a state; constant unless live.
+State make_landing(TableArgs& args) {
   const std::string from = args.word("state"), t = args.word("t"), s = args.word("s");
   Read read;
   read.role = args.word("role", "teacher");
   read.cond = args.word("cond", "given");
+  read.live = args.word("live", "false") == "true";
   if (const auto scale = args.optional_call("guide")) read.guide = args.of(*scale);
   return {{}, s, [=](const StateInput& in) {
-            return in.ask(read, stop_gradient(named(in, from)), named(in, t), named(in, s));
+            const Tensor x = read.live ? named(in, from) : stop_gradient(named(in, from));
+            return in.ask(read, x, named(in, t), named(in, s));
           }};
 }
 /// A time as one feature, [n, 1].
@@ -95,10 +87,13 @@ State make_self_evaluation(TableArgs& args) {
 }  // namespace
 
 const Table<State>& trajectory_states() {
-  static const Table<State> entries{{"normal", make_normal},   {"turn", make_turn},
-                                    {"jump", make_jump_of},    {"clock", make_clock},
-                                    {"still", make_still},     {"probe", make_probe},
-                                    {"shifted", make_shifted}, {"self_evaluation", make_self_evaluation}};
+  static const Table<State> entries{{"turn", make_turn},
+                                    {"landing", make_landing},
+                                    {"clock", make_clock},
+                                    {"still", make_still},
+                                    {"probe", make_probe},
+                                    {"shifted", make_shifted},
+                                    {"self_evaluation", make_self_evaluation}};
   return entries;
 }
 
