@@ -19,6 +19,8 @@ struct Conditions {
 struct Denoiser : Model {
   /// Undefined when ctx.stop_after_taps is set and every wanted tap was delivered on the way.
   virtual Tensor forward(const Tensor& x, const Conditions& given, Ctx& ctx) const = 0;
+  /// It must be told Conditions::s; otherwise it must not.
+  virtual bool takes_end_time() const { return false; }
   /// As a Model it is told what ctx.given says.
   Tensor forward(const Tensor& x, Ctx& ctx) const final;
 };

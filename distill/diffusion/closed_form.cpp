@@ -105,14 +105,17 @@ Tensor ClosedForm::responsibilities(const Tensor& x, const Tensor& t, const Nois
   return softmax(log_joint(frame(x, t, schedule), label), 1);
 }
 
+void ClosedForm::require_one_component(const Tensor& x, const Tensor& label) const {
+  const std::int64_t k = components();
+  if (k == 1 || x.meta()) return;
+  const std::vector<std::int64_t> labels = label.defined() ? label.values<std::int64_t>() : std::vector{k};
+  for (const std::int64_t c : labels)
+    if (c == k) throw ValueError("closed_form: the flow of a mixture of {} has no closed form; give labels", k);
+}
+
 Tensor ClosedForm::flow_map(const Tensor& x, const Tensor& t, const Tensor& s, const NoiseSchedule& schedule,
                             const Tensor& label) const {
-  const std::int64_t k = components();
-  if (k > 1 && !(label.defined() && label.meta())) {
-    const std::vector<std::int64_t> labels = label.defined() ? label.values<std::int64_t>() : std::vector{k};
-    for (const std::int64_t c : labels)
-      if (c == k) throw ValueError("closed_form: the flow of a mixture of {} has no closed form; give labels", k);
-  }
+  require_one_component(x, label);
   const Frame f = frame(x, t, schedule);
   const SignalNoise<Tensor> end = schedule.at(s);
   const Tensor spread = column(square(end.signal), f.offset) * variance_ + column(square(end.noise), f.offset);
@@ -120,6 +123,24 @@ Tensor ClosedForm::flow_map(const Tensor& x, const Tensor& t, const Tensor& s, c
   if (basis_.defined()) moved = rotated(moved, basis_, true);
   const Tensor share = softmax(log_joint(f, label), 1);
   return mixed(share, column(end.signal, moved) * means_ + moved, x);
+}
+
+Tensor ClosedForm::clean_of_flow(const Tensor& x, const Tensor& t, const Tensor& s, const NoiseSchedule& schedule,
+                                 const Tensor& label) const {
+  require_one_component(x, label);
+  const Frame f = frame(x, t, schedule);
+  const SignalNoise<Tensor> end = schedule.at(s);
+  const Tensor alpha = column(f.level.signal, f.offset), sigma = column(f.level.noise, f.offset);
+  const Tensor alpha_s = column(end.signal, f.offset), sigma_s = column(end.noise, f.offset);
+  const Tensor far = sqrt(f.spread), near = sqrt(square(alpha_s) * variance_ + square(sigma_s));
+  const Tensor pure = less_equal(alpha_s, scalar_like(alpha_s, 0)), one = scalar_like(alpha_s, 1);
+  const Tensor kept = where(pure, one, alpha / where(pure, one, alpha_s));
+  // With y = x / alpha and tau = sigma / alpha, y_s - m = (R_s / R_t) (y_t - m), R^2 = variance + tau^2: the line from
+  // y_t through y_s meets tau = 0 there, written without dividing by alpha_t, t - s or, at s = t, alpha_s.
+  const Tensor lift = alpha + (kept * alpha * square(near) + alpha_s * square(sigma)) / (far * near + sigma * sigma_s);
+  Tensor toward_data = f.offset * variance_ * lift / (far * (far + kept * near));
+  if (basis_.defined()) toward_data = rotated(toward_data, basis_, true);
+  return mixed(softmax(log_joint(f, label), 1), means_ + toward_data, x);
 }
 
 ClosedForm gaussian_teacher(const Tensor& mean, const Tensor& variance) {

@@ -24,6 +24,11 @@ class ClosedForm {
   /// S^2 = alpha^2 variance + sigma^2. Every row must be of one component. Throws ValueError.
   Tensor flow_map(const Tensor& x, const Tensor& t, const Tensor& s, const NoiseSchedule& schedule,
                   const Tensor& label = {}) const;
+  /// The clean sample whose ddim_jump from x at t lands where the flow does at s <= t: the answer of an exact network
+  /// with two times. At s = t it is the mean of x0. Also sound where alpha_t = 0; variance > 0. Rows as in
+  /// flow_map.
+  Tensor clean_of_flow(const Tensor& x, const Tensor& t, const Tensor& s, const NoiseSchedule& schedule,
+                       const Tensor& label = {}) const;
   /// Share of each component in the density at x, [n, k].
   Tensor responsibilities(const Tensor& x, const Tensor& t, const NoiseSchedule& schedule,
                           const Tensor& label = {}) const;
@@ -32,6 +37,7 @@ class ClosedForm {
   struct Frame;
   Frame frame(const Tensor& x, const Tensor& t, const NoiseSchedule& schedule) const;
   Tensor log_joint(const Frame& f, const Tensor& label) const;
+  void require_one_component(const Tensor& x, const Tensor& label) const;
   Tensor mixed(const Tensor& share, const Tensor& per_component, const Tensor& x) const;
 
   Tensor means_;        // [k, d]

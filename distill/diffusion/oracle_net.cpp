@@ -19,22 +19,37 @@ OracleNet::OracleNet(std::string arch, NoiseSchedule schedule, const Tensor& mea
       shift_(means.shape(), Init::constant(0), false),
       growth_(means.shape(), Init::constant(0), false) {}
 
+namespace {
+Tensor filled_like(const Tensor& t, double value) { return Tensor::full(t.shape(), value, t.dtype(), t.device()); }
+}  // namespace
+
 Tensor OracleNet::forward(const Tensor& x, const Conditions& given, Ctx& ctx) const {
   const Tensor shift = ctx(shift_), growth = ctx(growth_);
   const Tensor means = cast(means_.value, shift.dtype()) + shift;
   const ClosedForm law(means, exp((cast(log_deviations_.value, growth.dtype()) + growth) * 2.0));
-  if (answer_ == Answer::jump) {
-    const Tensor clean = Tensor::full(given.t.shape(), schedule_.clean(), given.t.dtype(), given.t.device());
-    return law.flow_map(x, given.t, clean, schedule_, given.label);
+  switch (answer_) {
+    case Answer::mean:
+      return law.predict(Space::x0, x, given.t, schedule_, given.label);
+    case Answer::jump:
+      return law.clean_of_flow(x, given.t, filled_like(given.t, schedule_.clean()), schedule_, given.label);
+    case Answer::map:
+      return law.clean_of_flow(x, given.t, given.s, schedule_, given.label);
+    case Answer::straight: {
+      const SignalNoise<Tensor> here = schedule_.at(given.t);
+      const Tensor deviation = exp(cast(log_deviations_.value, growth.dtype()) + growth);
+      const Tensor noise = (x - per_sample(here.signal, x) * means) /
+                           (per_sample(here.signal, x) * deviation + per_sample(here.noise, x));
+      return means + deviation * noise;
+    }
+    case Answer::log_ratio: {
+      const auto density = [&](double component) {
+        const Tensor label = Tensor::full({x.shape()[0]}, component, DType::i64, x.device());
+        return law.log_density(x, given.t, schedule_, label);
+      };
+      return reshape(density(0) - density(1), {x.shape()[0], 1});
+    }
   }
-  if (answer_ == Answer::log_ratio) {
-    const auto density = [&](double component) {
-      const Tensor label = Tensor::full({x.shape()[0]}, component, DType::i64, x.device());
-      return law.log_density(x, given.t, schedule_, label);
-    };
-    return reshape(density(0) - density(1), {x.shape()[0], 1});
-  }
-  return law.predict(Space::x0, x, given.t, schedule_, given.label);
+  throw InternalError("oracle: unknown answer");
 }
 
 void OracleNet::visit(Visitor& v) {
@@ -44,8 +59,8 @@ void OracleNet::visit(Visitor& v) {
   v("growth", growth_);
 }
 
-Tensor OracleNet::means() const { return means_.value + shift_.value; }
-Tensor OracleNet::deviations() const { return exp(log_deviations_.value + growth_.value); }
+Tensor OracleNet::means() const { return means_.value + cast(shift_.value, DType::f64); }
+Tensor OracleNet::deviations() const { return exp(log_deviations_.value + cast(growth_.value, DType::f64)); }
 
 std::pair<Tensor, Tensor> OracleNet::draw(const Rng& rng, const std::string& stream, std::uint32_t step,
                                           const Tensor& samples) const {
@@ -85,6 +100,8 @@ std::unique_ptr<Denoiser> build(CallArgs& args, const Call& call, const std::vec
   static const std::map<std::string, OracleNet::Answer, std::less<>> answers{
       {"mean", OracleNet::Answer::mean},
       {"jump", OracleNet::Answer::jump},
+      {"map", OracleNet::Answer::map},
+      {"straight", OracleNet::Answer::straight},
       {"log_ratio", OracleNet::Answer::log_ratio}};
   const auto wanted = args.optional_call("answer");
   const OracleNet::Answer answer = wanted ? lookup(answers, *wanted, "answer") : OracleNet::Answer::mean;
@@ -95,9 +112,10 @@ std::unique_ptr<Denoiser> build(CallArgs& args, const Call& call, const std::vec
     all.insert(all.end(), m.begin(), m.end());
   }
   if (answer == OracleNet::Answer::log_ratio && means.size() != 2) call.fail("a ratio is of two components");
+  if (answer == OracleNet::Answer::straight && means.size() > 1) wanted->fail("straight paths are of one component");
   const Shape shape{static_cast<std::int64_t>(means.size()), static_cast<std::int64_t>(d)};
   return std::make_unique<OracleNet>(call.str(), schedule ? make_schedule(*schedule) : NoiseSchedule::vp(),
-                                     Tensor::from(all, shape, DType::f32), Tensor::full(shape, std, DType::f32),
+                                     Tensor::from(all, shape, DType::f64), Tensor::full(shape, std, DType::f64),
                                      answer);
 }
 }  // namespace

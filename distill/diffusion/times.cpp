@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
+#include <set>
 
 #include "distill/diffusion/grid.h"
 
@@ -22,7 +24,7 @@ double TimeDraw::normal() {
   return out;
 }
 TimeDraw TimeDraw::of_sample(std::uint64_t sample) const {
-  TimeDraw other(key_, sample, progress);
+  TimeDraw other(key_, sample, clock);
   other.earlier = earlier;
   return other;
 }
@@ -34,6 +36,10 @@ struct Entry {
   const Call& call;
   CallArgs args;
   const NoiseSchedule& schedule;
+  const NumberMap& numbers;
+
+  /// A number, or the name of one.
+  Weight number(const std::string& parameter) { return Weight::of(args.call(parameter), numbers); }
 };
 
 /// A law of one time.
@@ -62,7 +68,7 @@ One operand(const Call& call) {
 
 TimeLaw nested(Entry& entry, const std::string& parameter) {
   const Call call = entry.args.call(parameter);
-  TimeLaw law = make_time_law(call, entry.schedule);
+  TimeLaw law = make_time_law(call, entry.schedule, entry.numbers);
   if (law.names.size() != 1) call.fail("a law of one time is wanted here");
   return law;
 }
@@ -156,7 +162,7 @@ TimeLaw make_shift(Entry& entry) {
 One drawn_or_named(Entry& entry, const std::string& parameter) {
   const Call call = entry.args.call(parameter);
   if (call.args.empty()) return operand(call);
-  return [law = make_time_law(call, entry.schedule)](TimeDraw& draw) { return drawn(law, draw); };
+  return [law = make_time_law(call, entry.schedule, entry.numbers)](TimeDraw& draw) { return drawn(law, draw); };
 }
 
 TimeLaw make_interval(Entry& entry) {
@@ -180,8 +186,21 @@ TimeLaw make_later(Entry& entry) {
 TimeLaw make_earlier(Entry& entry) {
   const One t = operand(entry.args.call("t"));
   const double gap = entry.args.number("gap", {.min = 0});
-  const double least = entry.args.number("least", entry.schedule.clean(), {.min = entry.schedule.clean()});
-  return law_of([t, gap, least](TimeDraw& draw) { return std::max(t(draw) - gap, least); });
+  const auto named = entry.args.optional_call("least");
+  const double clean = entry.schedule.clean();
+  if (named && named->number() && *named->number() < clean) named->fail(fmt::format("no time is before {}", clean));
+  const One least = named ? operand(*named) : One([clean](TimeDraw&) { return clean; });
+  return law_of([t, gap, least](TimeDraw& draw) { return std::max(t(draw) - gap, least(draw)); });
+}
+
+TimeLaw make_recent(Entry& entry) {
+  const One t = operand(entry.args.call("t"));
+  const Weight share = entry.number("share");
+  const double same = entry.args.number("q", 0, {.min = 0, .max = 1});
+  return law_of([t, share, same](TimeDraw& draw) {
+    const double from = t(draw), which = draw.uniform(), u = draw.uniform();
+    return which < same ? from : from * (1 - share.at(draw.clock) * u);
+  });
 }
 
 TimeLaw make_past(Entry& entry) {
@@ -245,43 +264,128 @@ TimeLaw make_minmax(Entry& entry) {
           }};
 }
 
-/// n + 1 times around n gaps.
-std::vector<double> default_grid(int n, const Call& call, const NoiseSchedule& s) {
-  if (s.kind() == NoiseSchedule::Kind::ve) return karras_levels(n + 1, s.t_min(), s.t_max());
-  if (s.kind() != NoiseSchedule::Kind::vp) return uniform_grid(n + 1, s.t_min(), s.t_max());
-  const int steps = static_cast<int>(s.t_max()) + 1;
-  if (steps % n != 0) call.fail(fmt::format("the number of gaps divides {}", steps));
-  std::vector<double> times = subset_grid(n, steps);
-  times.insert(times.begin(), 0);
-  return times;
+/// Time i of n + 1 around n gaps.
+double grid_time(std::int64_t i, std::int64_t n, const NoiseSchedule& s) {
+  const double u = static_cast<double>(i) / static_cast<double>(n);
+  if (s.kind() == NoiseSchedule::Kind::ve) return karras_level(u, s.t_min(), s.t_max());
+  if (s.kind() != NoiseSchedule::Kind::vp) return std::lerp(s.t_min(), s.t_max(), u);
+  const auto steps = static_cast<std::int64_t>(s.t_max()) + 1;
+  if (steps % n != 0) throw ConfigError("times: the number of gaps divides {}; got {}", steps, n);
+  return i == 0 ? 0 : static_cast<double>(steps / n * i - 1);
 }
 
 enum class End { edge, random, next };
 
+/// t after u on a grid of n gaps, s where its segment begins, somewhere in it, or u.
+template <class At>
+void draw_pair(TimeDraw& draw, std::span<double> out, std::int64_t n, std::int64_t segments, End end, const At& at) {
+  const auto gap = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(n)));
+  // Segment j begins at floor(j n / segments); the one of this gap is the last that begins at or before it.
+  const std::int64_t segment = ((gap + 1) * segments - 1) / n, edge = segment * n / segments;
+  const std::int64_t choices = end == End::random ? gap - edge + 1 : 1;
+  const std::int64_t chosen = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(choices)));
+  out[0] = at(gap + 1);
+  out[1] = at(gap);
+  out[2] = end == End::next ? out[1] : at(edge + chosen);
+}
+
 TimeLaw make_grid_law(Entry& entry) {
   static const std::map<std::string, End, std::less<>> ends{
       {"edge", End::edge}, {"random", End::random}, {"next", End::next}};
-  const auto n = static_cast<int>(entry.args.integer("n", {.min = 1, .max = 1000000}));
-  const auto segments = static_cast<int>(entry.args.integer("segments", 1, {.min = 1, .max = n}));
+  const Weight n = entry.number("n");
+  const auto named_segments = entry.args.optional_call("segments");
+  const Weight segments = named_segments ? Weight::of(*named_segments, entry.numbers) : Weight(1);
   const auto named = entry.args.optional_call("end"), over = entry.args.optional_call("over");
   const End end = named ? lookup(ends, *named, "end of a segment") : End::edge;
-  const std::vector<double> grid =
-      over ? make_grid(*over, entry.schedule) : default_grid(n, entry.call, entry.schedule);
-  if (static_cast<int>(grid.size()) != n + 1)
-    entry.call.fail(fmt::format("{} gaps need a grid of {} times; got {}", n, n + 1, grid.size()));
-  return {{"t", "u", "s"}, [=](TimeDraw& draw, std::span<double> out) {
+  const std::vector<double> grid = over ? make_grid(*over, entry.schedule) : std::vector<double>();
+  const std::string where = entry.call.where;
+  return {{"t", "u", "s"}, [=, s = entry.schedule](TimeDraw& draw, std::span<double> out) {
+            const std::int64_t gaps = std::llround(n.at(draw.clock)), parts = std::llround(segments.at(draw.clock));
+            if (gaps < 1 || parts < 1 || parts > gaps)
+              throw ConfigError("{}: a grid of {} gaps has no {} segments", where, gaps, parts);
+            if (!grid.empty() && static_cast<std::int64_t>(grid.size()) != gaps + 1)
+              throw ConfigError("{}: {} gaps need a grid of {} times; got {}", where, gaps, gaps + 1, grid.size());
+            draw_pair(draw, out, gaps, parts, end, [&](std::int64_t i) {
+              return grid.empty() ? grid_time(i, gaps, s) : grid[static_cast<std::size_t>(i)];
+            });
+          }};
+}
+
+/// Gap 0 .. n - 1 of the grid, each as likely as a lognormal noise level is to fall into it.
+std::int64_t lognormal_gap(TimeDraw& draw, std::int64_t n, const Normal& law, const NoiseSchedule& s) {
+  const auto below = [&](std::int64_t i) {
+    return std::erf((s.log_snr(grid_time(i, n, s)) * -.5 - law.mean) / (std::numbers::sqrt2 * law.deviation));
+  };
+  const double p = std::lerp(below(0), below(n), draw.uniform());
+  std::int64_t low = 0, high = n;
+  while (high - low > 1) (below((low + high) / 2) <= p ? low : high) = (low + high) / 2;
+  return low;
+}
+
+TimeLaw make_doubling(Entry& entry) {
+  const double first = entry.args.number("s0", {.min = 1}), last = entry.args.number("s1", {.min = first});
+  const Normal law = normal_of(entry.args);
+  if (!(law.deviation > 0)) entry.call.fail("the deviation is positive");
+  return {{"t", "u", "s"}, [=, s = entry.schedule](TimeDraw& draw, std::span<double> out) {
+            const double doublings = std::floor(draw.progress * (std::log2(last / first) + 1));
+            const std::int64_t n = std::llround(std::min(first * std::exp2(doublings), last));
+            const std::int64_t gap = lognormal_gap(draw, n, law, s);
+            out[0] = grid_time(gap + 1, n, s);
+            out[1] = grid_time(gap, n, s);
+            out[2] = grid_time(0, n, s);
+          }};
+}
+
+TimeLaw make_growing(Entry& entry) {
+  const double first = entry.args.number("s0", {.min = 1}), last = entry.args.number("s1", {.min = first});
+  return {{"t", "u", "s"}, [=, s = entry.schedule](TimeDraw& draw, std::span<double> out) {
+            const double squares = draw.progress * ((last + 1) * (last + 1) - first * first) + first * first;
+            const auto n = std::max<std::int64_t>(1, std::llround(std::ceil(std::sqrt(squares) - 1)));
+            draw_pair(draw, out, n, 1, End::edge, [&](std::int64_t i) { return grid_time(i, n, s); });
+          }};
+}
+
+TimeLaw make_targets(Entry& entry) {
+  if (entry.schedule.kind() != NoiseSchedule::Kind::vp) entry.call.fail("targets are indices of a vp schedule");
+  const auto steps = static_cast<std::int64_t>(entry.schedule.t_max()) + 1;
+  const std::int64_t n = entry.args.integer("n", {.min = 1, .max = steps});
+  if (steps % n != 0) entry.call.fail(fmt::format("the number of gaps divides {}", steps));
+  const std::int64_t k0 = entry.args.integer("k0", {.min = 1, .max = steps});
+  const std::int64_t k1 = entry.args.integer("k1", {.min = k0, .max = steps});
+  const double within = entry.args.number("within", {.min = 0});
+  const double eta = entry.args.number("eta", 0, {.min = 0, .max = 1});
+  std::set<std::int64_t> samplers;  // times at which one of k0 .. k1 equal steps begins
+  for (std::int64_t k = k0; k <= k1; ++k)
+    for (std::int64_t i = 0; i < k; ++i) samplers.insert(steps * i / k);
+  return {{"t", "u", "s"}, [=, s = entry.schedule](TimeDraw& draw, std::span<double> out) {
             const auto gap = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(n)));
-            // Segment j begins at floor(j n / segments); the one of this gap is the last that begins at or before it.
-            const std::int64_t segment = ((gap + 1) * segments - 1) / n, edge = segment * n / segments;
-            const std::int64_t choices = end == End::random ? gap - edge + 1 : 1;
-            const std::int64_t chosen = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(choices)));
-            const auto at = [&](std::int64_t i) { return grid[static_cast<std::size_t>(i)]; };
-            out[0] = at(gap + 1), out[1] = at(gap), out[2] = end == End::next ? at(gap) : at(edge + chosen);
+            out[0] = grid_time(gap + 1, n, s);
+            out[1] = grid_time(gap, n, s);
+            const auto after = samplers.upper_bound(static_cast<std::int64_t>(out[1]));
+            const double last = static_cast<double>(*std::prev(after));
+            const auto first = samplers.lower_bound(static_cast<std::int64_t>(std::ceil(last - within)));
+            const auto chosen = draw.index(static_cast<std::uint64_t>(std::distance(first, after)));
+            const double target = static_cast<double>(*std::next(first, static_cast<std::ptrdiff_t>(chosen)));
+            out[2] = std::floor((1 - draw.uniform() * eta) * target);
+          }};
+}
+
+TimeLaw make_dyadic(Entry& entry) {
+  const std::int64_t n = entry.args.integer("n", {.min = 2, .max = 1 << 20});
+  if ((n & (n - 1)) != 0) entry.call.fail("the number of gaps is a power of 2");
+  std::uint64_t sizes = 0;  // of jumps: n, n / 2, .., 2 gaps
+  while ((n >> sizes) >= 2) ++sizes;
+  return {{"t", "m", "s"}, [=, s = entry.schedule](TimeDraw& draw, std::span<double> out) {
+            const auto half = n >> (draw.index(sizes) + 1);
+            const auto which = static_cast<std::int64_t>(draw.index(static_cast<std::uint64_t>(n / (2 * half))));
+            out[0] = grid_time((2 * which + 2) * half, n, s);
+            out[1] = grid_time((2 * which + 1) * half, n, s);
+            out[2] = grid_time(2 * which * half, n, s);
           }};
 }
 }  // namespace
 
-TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule) {
+TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule, const NumberMap& numbers) {
   using Make = TimeLaw (*)(Entry&);
   static const std::map<std::string, Make, std::less<>> table{
       {"frac", make_frac},
@@ -297,6 +401,7 @@ TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule) {
       {"later", make_later},
       {"earlier", make_earlier},
       {"gap", make_gap},
+      {"recent", make_recent},
       {"capped", make_capped},
       {"shared", make_shared},
       {"reach", make_reach},
@@ -305,16 +410,22 @@ TimeLaw make_time_law(const Call& call, const NoiseSchedule& schedule) {
       {"until", make_until},
       {"minmax", make_minmax},
       {"grid", make_grid_law},
+      {"doubling", make_doubling},
+      {"growing", make_growing},
+      {"dyadic", make_dyadic},
+      {"targets", make_targets},
   };
   if (call.number()) return law_of(operand(call));
-  Entry entry{call, CallArgs(call), schedule};
+  if (call.args.empty() && numbers.contains(call.name))
+    return law_of([number = Weight::of(call, numbers)](TimeDraw& draw) { return number.at(draw.clock); });
+  Entry entry{call, CallArgs(call), schedule, numbers};
   TimeLaw law = lookup(table, call, "law of times")(entry);
   entry.args.done();
   return law;
 }
 
 Times draw_times(std::span<const NamedLaw> laws, const Rng& rng, const std::string& stream, std::uint32_t step,
-                 const Tensor& samples, double progress, DType dtype, const Times& known) {
+                 const Tensor& samples, const Clock& clock, DType dtype, const Times& known) {
   const auto indices = samples.values<std::int64_t>();
   std::vector<RngKey> keys;
   for (const NamedLaw& entry : laws) keys.push_back(rng.stream(stream + "/" + entry.name, step));
@@ -326,7 +437,7 @@ Times draw_times(std::span<const NamedLaw> laws, const Rng& rng, const std::stri
     for (const auto& [name, t] : given) earlier[name] = t.at(row);
     for (std::size_t k = 0; k < laws.size(); ++k) {
       const TimeLaw& law = laws[k].law;
-      TimeDraw draw(keys[k], static_cast<std::uint64_t>(indices[row]), progress);
+      TimeDraw draw(keys[k], static_cast<std::uint64_t>(indices[row]), clock);
       draw.earlier = earlier;
       std::vector<double> out(law.names.size());
       law.draw(draw, out);

@@ -1,6 +1,7 @@
 #include "distill/diffusion/weights.h"
 
 #include <map>
+#include <numbers>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
@@ -80,6 +81,15 @@ TimeWeight make_weight(const Call& call) {
       {"edm", make_edm},
       {"inv_var", make_inv_var},
       {"inv_dt", make_inv_dt},
+      {"tan_gap",
+       [](CallArgs& args) -> TimeWeight {
+         const double c = args.number("c", 2.5, {.above = 2});
+         return [c](const WeightQuery& q) {
+           if (!q.s.defined()) throw ConfigError("weight: tan_gap needs an earlier time");
+           const Tensor angle = (1.0 - (cast(q.t, DType::f64) - cast(q.s, DType::f64))) * (std::numbers::pi / c);
+           return sin(angle) / cos(angle) + 1.0;
+         };
+       }},
       {"box",
        [](CallArgs& args) -> TimeWeight {
          const double low = args.number("from"), high = args.number("to", INFINITY);

@@ -25,10 +25,15 @@ Table<Entry> joined(std::initializer_list<const Table<Entry>*> themes) {
 }
 
 const Table<Discrepancy>& discrepancies() {
-  static const auto all =
-      joined<Discrepancy>({&logit_discrepancies(), &label_discrepancies(), &soft_target_discrepancies(),
-                           &score_discrepancies(), &alignment_discrepancies(), &feature_discrepancies(),
-                           &list_discrepancies(), &contrastive_discrepancies(), &drift_discrepancies()});
+  static const auto all = joined<Discrepancy>(
+      {&logit_discrepancies(), &label_discrepancies(), &soft_target_discrepancies(), &score_discrepancies(),
+       &alignment_discrepancies(), &feature_discrepancies(), &regression_discrepancies(), &list_discrepancies(),
+       &contrastive_discrepancies(), &drift_discrepancies()});
+  return all;
+}
+
+const Table<State>& all_states() {
+  static const auto all = joined<State>({&states(), &trajectory_states()});
   return all;
 }
 
@@ -106,7 +111,7 @@ UnitWeight make_unit_weight(const Call& call, const NumberMap& numbers) {
 }
 
 State make_state(const std::string& name, const Call& call, const NumberMap& numbers) {
-  State state = make(states(), call, numbers, "point");
+  State state = make(all_states(), call, numbers, "point");
   state.name = name;
   return state;
 }

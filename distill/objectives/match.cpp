@@ -1,7 +1,9 @@
 #include "distill/objectives/match.h"
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
+#include "autograd/ops/shape.h"
 
 namespace retort {
 
@@ -10,6 +12,7 @@ class Match final : public Term {
  public:
   explicit Match(MatchSpec spec) : spec_(std::move(spec)), reads_(spec_.pred) {
     reads_.insert(reads_.end(), spec_.target.begin(), spec_.target.end());
+    if (spec_.log_variance) reads_.push_back(*spec_.log_variance);
   }
   const std::string& name() const override { return spec_.name; }
   Scope scope() const override { return spec_.scope; }
@@ -35,17 +38,20 @@ class Match final : public Term {
     const auto targets = in.signals.begin() + static_cast<std::ptrdiff_t>(spec_.pred.size());
     for (auto s = in.signals.begin(); s != targets; ++s) c.preds.insert(c.preds.end(), s->begin(), s->end());
     c.preds = spec_.relate(c.preds);
-    if (!spec_.target.empty()) c.targets = target(std::vector<Tensors>(targets, in.signals.end()), c);
+    const auto end_of_targets = targets + static_cast<std::ptrdiff_t>(spec_.target.size());
+    if (!spec_.target.empty()) c.targets = target(std::vector<Tensors>(targets, end_of_targets), c);
     Tensor time_weight;
     if (spec_.time_weight) {
       const State* state = spec_.plan.find(spec_.pred[0].at);
-      time_weight = spec_.time_weight({in.states.at(state->time), {}, *in.schedule});
+      const std::string& end = spec_.weight_end.empty() ? spec_.pred[0].to : spec_.weight_end;
+      time_weight =
+          spec_.time_weight({in.states.at(state->time), end.empty() ? Tensor() : in.states.at(end), *in.schedule});
     }
     if (!spec_.importance.empty()) {
       const Tensor importance = stop_gradient(in.states.at(spec_.importance));
       time_weight = time_weight.defined() ? time_weight * cast(importance, time_weight.dtype()) : importance;
     }
-    return value(c, time_weight);
+    return value(c, time_weight, spec_.log_variance ? reshape(in.signals.back()[0], {-1}) : Tensor());
   }
 
  private:
@@ -55,7 +61,7 @@ class Match final : public Term {
     return spec_.relate_target(spec_.map({read, preds, c.batch, spec_.T_target, c.clock}));
   }
 
-  Part value(Comparison& c, const Tensor& time_weight) const {
+  Part value(Comparison& c, const Tensor& time_weight, const Tensor& log_variance) const {
     Part part;
     const std::size_t pairs = spec_.d.lists ? 1 : c.preds.size();
     if (!spec_.d.lists && !spec_.target.empty() && c.targets.size() != pairs)
@@ -65,12 +71,12 @@ class Match final : public Term {
     for (std::size_t i = 0; i < pairs; ++i) {
       c.pred = c.preds[i];
       if (!c.targets.empty()) c.target = c.targets[i];
-      add(part, c, time_weight, spec_.pairs.empty() ? 1.0 : spec_.pairs[i]);
+      add(part, c, time_weight, log_variance, spec_.pairs.empty() ? 1.0 : spec_.pairs[i]);
     }
     return part;
   }
 
-  void add(Part& part, const Comparison& c, const Tensor& time_weight, double share) const {
+  void add(Part& part, const Comparison& c, const Tensor& time_weight, const Tensor& log_variance, double share) const {
     if (!spec_.d.lists && c.target.defined() && !(c.target.shape() == c.pred.shape()))
       throw ShapeError(
           "term {}: prediction and target differ in shape; got {} and {}; hint: a head maps one to the "
@@ -82,7 +88,9 @@ class Match final : public Term {
     const auto summed = [&](Tensor value) {
       if (weight.defined()) value = weight * value;
       if (time_weight.defined()) value = cast(time_weight, value.dtype()) * value;
-      return sum(value) * scale;
+      if (!log_variance.defined()) return sum(value) * scale;
+      const Tensor w = cast(log_variance, value.dtype());
+      return sum(exp(-w) * (value * scale) + w);
     };
     const Tensor total = summed(spec_.d.value(c));
     Tensor shown = stop_gradient(total);
@@ -135,7 +143,10 @@ std::string Read::str() const {
   for (std::size_t i = 0; i < taps.size(); ++i)
     text += (i == 0 ? "." : "+") + taps[i].path + (taps[i].port == "out" ? "" : ":" + taps[i].port);
   if (slope) text += ".slope";
-  return at == "x" ? text : text + "@" + at;
+  if (at != "x") text += "@" + at;
+  if (!to.empty()) text += ">" + to;
+  if (!through.empty()) text += "+" + through + ">" + finally;
+  return text;
 }
 
 std::unique_ptr<Term> make_match(MatchSpec spec) { return std::make_unique<Match>(std::move(spec)); }
@@ -157,6 +168,10 @@ Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
     if (const auto at = r.role.find('@'); at != std::string::npos) {
       r.at = r.role.substr(at + 1);
       r.role.erase(at);
+      if (const auto to = r.at.find('>'); to != std::string::npos) {
+        r.to = r.at.substr(to + 1);
+        r.at.erase(to);
+      }
     }
     if (const auto cond = r.role.find('('); cond != std::string::npos && r.role.ends_with(")")) {
       r.cond = r.role.substr(cond + 1, r.role.size() - cond - 2);
@@ -191,6 +206,7 @@ Read parse_read(Config& node, const NumberMap& numbers, const StatePlan& plan) {
     const std::string out = node.get_choice("out", {"logits", "out", "x0", "eps", "v", "score", "dxdt"}, "out");
     if (out != "logits" && out != "out") r.space = make_space(Call{out, {}, node.where()});
   }
+  r.to = node.get("to", "");
   r.cond = node.get("cond", "given");
   if (node.has("guide")) r.guide = Weight::of(parse_call(node.child("guide")), numbers);
   r.fixed = node.has("grad") && node.get_choice("grad", {"input"}) == "input";
@@ -217,7 +233,7 @@ StatePlan parse_plan(Config& term, const NumberMap& numbers, const NoiseSchedule
   if (term.has("times") && !term.child("times").is_null()) {
     if (!schedule) term.child("times").fail("no role of this term has a schedule of noise");
     for (Config& t : term.child("times").items())
-      plan.times.push_back({t.key(), make_time_law(parse_call(t), *schedule)});
+      plan.times.push_back({t.key(), make_time_law(parse_call(t), *schedule, numbers)});
   }
   if (term.has("points"))
     for (Config& p : term.child("points").items()) plan.states.push_back(make_state(p.key(), parse_call(p), numbers));
@@ -238,7 +254,13 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
   Config& target = term.child("target");
   if (!(target.is_scalar() && target.as<std::string>() == "label"))
     s.target = parse_reads(target, numbers, s.plan, false);
+  parse_comparison(s, term, numbers);
+  return s;
+}
+
+void parse_comparison(MatchSpec& s, Config& term, const NumberMap& numbers) {
   s.d = make_discrepancy(parse_call(term.child("d")), numbers);
+  Config& target = term.has("target") ? term.child("target") : term;
   if (s.d.labels && !s.target.empty()) target.fail("this discrepancy compares with labels; write target: label");
   if (!s.d.labels && s.target.empty()) target.fail("this discrepancy needs a read of a role, not labels");
   const Relation same{[](const Tensors& list) { return list; }};
@@ -257,10 +279,15 @@ MatchSpec parse_match(const std::string& name, Config& term, const NumberMap& nu
     s.importance = term.get<std::string>("importance");
     if (!s.plan.find(s.importance)) term.child("importance").fail("expected one of the term's points, a number");
   }
+  if (term.has("log_variance")) {
+    s.log_variance = parse_read(term.child("log_variance"), numbers, s.plan);
+    s.log_variance->live = true;
+    if (s.d.scope == Scope::batch || s.d.floor || s.pred.size() != 1)
+      term.child("log_variance").fail("it is of one distance per sample");
+  }
   if (term.has("pairs")) s.pairs = term.get<std::vector<double>>("pairs");
   parse_temperatures(s, term);
   parse_reduce(s, term);
-  return s;
 }
 
 }  // namespace retort

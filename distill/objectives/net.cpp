@@ -38,14 +38,18 @@ class ModelNet final : public Net {
  private:
   Reply run(const Query& query, const Want& want, Grad grad, Pass& pass) const {
     Ctx ctx = context_of(role_, pass, grad, query.samples);
+    if (query.as_trained) ctx.training = pass.training;
     ctx.wanted = want.taps;
     ctx.stop_after_taps = !want.out;
     Reply reply;
     Tensor x = grad == Grad::None ? stop_gradient(query.x) : query.x;
     Conditions given;
     if (role_.diffusion && query.t.defined()) {
-      const auto& [schedule, output] = *role_.diffusion;
+      const NoiseSchedule& schedule = role_.diffusion->schedule;
+      const Output& output = role_.diffusion->output;
       given.t = output.time(query.t, schedule);
+      const auto* net = dynamic_cast<const Denoiser*>(role_.model.get());
+      if (net && net->takes_end_time()) given.s = query.s.defined() ? output.time(query.s, schedule) : given.t;
       given.label = query.label;
       ctx.given = &given;
       x = output.input(x, query.t, schedule);

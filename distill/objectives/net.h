@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "distill/diffusion/prediction.h"
+#include "distill/diffusion/boundary.h"
 #include "nn/denoiser.h"
 
 namespace retort {
@@ -20,6 +20,9 @@ struct Query {
   Tensor label;    ///< i64 [n] conditions; undefined: the null condition
   Tensor index;    ///< i64 [n]: data ids, for nets that look their answer up
   Tensor samples;  ///< i64 [n]: global sample indices, the key of random draws
+  Tensor s = {};   ///< [n] end times, told to nets that take two; undefined: t
+  /// Without gradient, but with the dropout of a trained net: the other pass of a comparison draws the same masks.
+  bool as_trained = false;
 };
 struct Want {
   bool out = true;
@@ -65,6 +68,7 @@ struct Head {
 struct Diffusion {
   NoiseSchedule schedule = NoiseSchedule::ve();
   Output output{Output::Kind::x0};
+  Boundary boundary = Boundary();  ///< of jumps
 };
 
 /// Who takes part in a job under one name: a model with its heads, or a table of answers.

@@ -19,9 +19,15 @@ struct Batch {
 };
 
 struct Read;
-/// Asks the role of a read, under its condition and guidance, at a noisy state: its prediction of the clean sample, a
+/// Asks the role of a read, under its condition and guidance, at a noisy state: its prediction of the clean sample, or
+/// with an end time s where it jumps to (unless the read names a space), under the dropout of the trained pass. A
 /// constant unless the read is live.
-using AskDenoiser = std::function<Tensor(const Read& read, const Tensor& x, const Tensor& t)>;
+struct AskDenoiser {
+  std::function<Tensor(const Read& read, const Tensor& x, const Tensor& t, const Tensor& s)> answer;
+  Tensor operator()(const Read& read, const Tensor& x, const Tensor& t, const Tensor& s = {}) const {
+    return answer(read, x, t, s);
+  }
+};
 
 /// What states are made from: the states before ("x" is the batch's, "noise" a unit normal of the term's own) with the
 /// times drawn for the term.
@@ -31,6 +37,7 @@ struct StateInput {
   const Pass& pass;
   const NoiseSchedule& schedule;  ///< of the roles that are asked at the term's states
   const AskDenoiser& ask;
+  Clock clock = {};  ///< where numbers are read
 };
 
 /// A named state: an input derived from the batch, on which roles may be asked (`points: {turned: rotate(x 1)}`).
@@ -64,7 +71,18 @@ struct Read {
   std::optional<Space> space;   ///< a denoiser's answer is converted to it; none: the raw answer
   std::string cond = "given";   ///< the condition: given (the batch's y), null, or one of the batch's labels
   std::optional<Weight> guide;  ///< guidance scale between null (0) and condition (1)
-  /// As presets write it in short: ROLE, ROLE(COND), ROLE.HEAD, ROLE.TAP, ROLE.slope, with @STATE unless that is x.
+  std::string guide_at;         ///< a number drawn among the term's times by which that is multiplied, per sample
+  std::string to;               ///< an end time: where the role jumps to from the state (`space`: what it predicts)
+  /// The value comes with its derivative, as a list of two: along the path through the state, whose velocity there is
+  /// the state `velocity` (both constant for it, no tape), or in the end time (differentiable). With `gap` the first
+  /// is a central difference.
+  enum class Rate { none, path, end } rate = Rate::none;
+  std::string velocity;
+  double gap = 0;
+  std::string through;  ///< a role that takes a jump on from `to` to the time `finally`, weights constant
+  std::string finally;
+  /// As presets write it in short: ROLE, ROLE(COND), ROLE.HEAD, ROLE.TAP, ROLE.slope, with @STATE unless that is x;
+  /// jumps >TIME.
   std::string str() const;
 };
 /// Values of a term's reads, in their order.

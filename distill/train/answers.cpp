@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/jvp.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/reduce.h"
@@ -88,11 +89,11 @@ Grad Answers::grad_of(const Read& r) const {
 }
 
 Answers::Place Answers::place(const Read& r, const Term* term, const std::string& cond) const {
-  return {r.role, r.at == "x" ? nullptr : term, r.at, cond, grad_of(r)};
+  return {r.role, r.at == "x" ? nullptr : term, r.at, cond, r.to, grad_of(r)};
 }
 
 void Answers::wish(const Read& r, const Term* term) {
-  if (r.from == Read::From::store || r.from == Read::From::state) return;
+  if (r.from == Read::From::store || r.from == Read::From::state || r.rate != Read::Rate::none) return;
   const Role& role = roles_.at(r.role);
   for (const Read& told : told_by(r, role)) wish(told, term);
   if (r.slope || (r.from == Read::From::head && inputs_of(r, role).empty())) return;
@@ -107,8 +108,7 @@ Times Answers::draw(const std::vector<NamedLaw>& laws, const std::string& stream
   Times known;
   for (const auto& [name, value] : batch_.more)
     if (value.rank() == 1) known[name] = value;
-  const double progress = static_cast<double>(clock_.step) / static_cast<double>(clock_.steps);
-  return draw_times(laws, pass_.rng, stream, pass_.step, batch_.sample, progress, DType::f64, known);
+  return draw_times(laws, pass_.rng, stream, pass_.step, batch_.sample, clock_, DType::f64, known);
 }
 
 TensorMap Answers::make_states(const Term* term) {
@@ -119,22 +119,28 @@ TensorMap Answers::make_states(const Term* term) {
   const std::string stream = fmt::format("term/{}", term->name());
   const NoiseSchedule* schedule = schedule_of(*term, roles_);
   const bool meta = batch_.x.meta();
-  if (!plan.times.empty()) {
-    if (meta)
-      for (const NamedLaw& law : plan.times)
-        for (const std::string& name : law.law.names)
-          known[name.empty() ? law.name : name] = Tensor::empty({batch_.size()}, DType::f64, batch_.x.device());
-    else
-      for (const auto& [name, t] : draw(plan.times, stream + "/times")) known[name] = t;
+  std::vector<NamedLaw> laws;  // but for times that the batch came with
+  for (const NamedLaw& law : plan.times) {
+    const auto given = [&](const std::string& name) { return known.contains(name.empty() ? law.name : name); };
+    if (!std::all_of(law.law.names.begin(), law.law.names.end(), given)) laws.push_back(law);
   }
+  if (meta)
+    for (const NamedLaw& law : laws)
+      for (const std::string& name : law.law.names)
+        known[name.empty() ? law.name : name] = Tensor::empty({batch_.size()}, DType::f64, batch_.x.device());
+  else if (!laws.empty())
+    for (const auto& [name, t] : draw(laws, stream + "/times")) known[name] = t;
   const auto noisy = [](const State& s) { return s.noisy; };
-  if (!plan.times.empty() || std::any_of(plan.states.begin(), plan.states.end(), noisy))
+  const bool wants_noise = !plan.times.empty() || std::any_of(plan.states.begin(), plan.states.end(), noisy);
+  if (wants_noise && !known.contains("noise"))
     known["noise"] = meta ? Tensor::empty(batch_.x.shape(), batch_.x.dtype(), batch_.x.device())
                           : keyed_noise(pass_.rng, stream + "/noise", pass_.step, batch_.sample)(batch_.x, 0);
-  const AskDenoiser asked = [&](const Read& r, const Tensor& x, const Tensor& t) { return ask(r, x, t); };
+  const AskDenoiser asked{
+      [&](const Read& r, const Tensor& x, const Tensor& t, const Tensor& s) { return ask(r, x, t, s, known); }};
   const NoiseSchedule none = NoiseSchedule::ve();
   for (const State& s : plan.states)
-    known[s.name] = s.value({known, batch_, pass_, schedule ? *schedule : none, asked});
+    if (!known.contains(s.name))  // but for states that the batch came with
+      known[s.name] = s.value({known, batch_, pass_, schedule ? *schedule : none, asked, clock_});
   return known;
 }
 
@@ -145,17 +151,23 @@ Tensor Answers::label(const std::string& cond) const {
   return lookup(batch_.labels, Call{cond, {}, "cond"}, "condition of the source");
 }
 
-Tensor Answers::ask(const Read& r, const Tensor& x, const Tensor& t) {
+Tensor Answers::ask(const Read& r, const Tensor& x, const Tensor& t, const Tensor& s, const TensorMap& known) {
   const Role& role = lookup(roles_, Call{r.role, {}, "points"}, "role");
   if (!role.diffusion) throw ConfigError("points: role {} is no denoiser: its model needs a schedule", r.role);
   Tensors answers;
   for (const std::string& cond : conditions_of(r)) {
-    const Query query{x, t, label(cond), batch_.index, batch_.sample};
+    const Query query{x, t, label(cond), batch_.index, batch_.sample, s, s.defined()};
     const Tensor raw = role.net->eval(query, {}, r.live ? grad_of(r) : Grad::None, pass_).out;
     answers.push_back(role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule));
   }
-  const Tensor answer = r.guide ? guide(answers[0], answers[1], scalar_like(x, r.guide->at(clock_))) : answers[0];
-  return r.live ? answer : stop_gradient(answer);
+  Tensor x0 = answers[0];
+  if (r.guide) {
+    Tensor scale = scalar_like(x, r.guide->at(clock_));
+    if (!r.guide_at.empty()) scale = scale * cast(known.at(r.guide_at), x.dtype());
+    x0 = guide(answers[0], answers[1], scale);
+  }
+  if (s.defined() && !r.space) x0 = role.diffusion->boundary.jump(x0, x, t, s, role.diffusion->schedule);
+  return r.live ? x0 : stop_gradient(x0);
 }
 
 const TensorMap& Answers::states(const Term* term) {
@@ -176,6 +188,7 @@ Query Answers::query(const Read& r, const Term* term, const std::string& cond) {
   if (role.diffusion && state && !state->time.empty()) {
     query.t = at.at(state->time);
     query.label = label(cond);
+    if (!r.to.empty()) query.s = at.at(r.to);
   }
   return query;
 }
@@ -188,25 +201,72 @@ const Reply& Answers::reply(const Read& r, const Term* term, const std::string& 
   return replies_.emplace(where, net.eval(query(r, term, cond), wishes_.at(where), where.grad, pass_)).first->second;
 }
 
-/// A denoiser's answer in the read's space, guided.
+/// A denoiser's answer in the read's space, guided, or where its jump lands.
 Tensor Answers::prediction(const Read& r, const Term* term) {
   const Role& role = roles_.at(r.role);
+  const bool jumps = !r.to.empty() && !r.space;
+  if (!r.space && !jumps && !r.guide) return reply(r, term, r.cond).out;
+  const TensorMap& at = states(r.at == "x" ? nullptr : term);
+  const State* state = term ? term->plan().find(r.at) : nullptr;
+  const Tensor x = r.live ? at.at(r.at) : stop_gradient(at.at(r.at));
   const auto one = [&](const std::string& cond) {
     const Tensor raw = reply(r, term, cond).out;
-    if (!r.space) return raw;
-    const TensorMap& at = states(r.at == "x" ? nullptr : term);
-    const Tensor& t = at.at(term->plan().find(r.at)->time);
-    const Tensor& x = at.at(r.at);
-    return role.diffusion->output.read(*r.space, raw, r.live ? x : stop_gradient(x), t, role.diffusion->schedule);
+    if (!r.space && !jumps) return raw;
+    return role.diffusion->output.read(r.space.value_or(Space::x0), raw, x, at.at(state->time),
+                                       role.diffusion->schedule);
   };
-  if (!r.guide) return one(r.cond);
-  return guide(one("null"), one(r.cond), scalar_like(batch_.x, r.guide->at(clock_)));
+  const Tensor value =
+      r.guide ? guide(one("null"), one(r.cond), scalar_like(batch_.x, r.guide->at(clock_))) : one(r.cond);
+  if (!jumps) return value;
+  const Tensor landed =
+      role.diffusion->boundary.jump(value, x, at.at(state->time), at.at(r.to), role.diffusion->schedule);
+  return r.through.empty() ? landed : carried(r, at, landed);
+}
+
+/// A jump taken on by another role through fixed weights; the gradient flows through.
+Tensor Answers::carried(const Read& r, const TensorMap& at, const Tensor& x) {
+  const Role& role = roles_.at(r.through);
+  const Diffusion& d = *role.diffusion;
+  const Tensor &t = at.at(r.to), &s = at.at(r.finally);
+  const Query query{x, t, label(r.cond), batch_.index, batch_.sample, s, true};
+  const Tensor raw = role.net->eval(query, {}, Grad::InputLive, pass_).out;
+  return d.boundary.jump(d.output.read(Space::x0, raw, x, t, d.schedule), x, t, s, d.schedule);
+}
+
+/// A read with its derivative: {value, rate}.
+Tensors Answers::rated(const Read& r, const Term* term) {
+  const Role& role = roles_.at(r.role);
+  const Diffusion& d = *role.diffusion;
+  const TensorMap& at = states(term);
+  const Tensor x = stop_gradient(at.at(r.at)), &t = at.at(term->plan().find(r.at)->time), &s = at.at(r.to);
+  const Grad grad = grad_of(r);
+  const auto value = [&](const Tensor& x_at, const Tensor& t_at, const Tensor& s_at, Grad how) {
+    const Query query{x_at, t_at, label(r.cond), batch_.index, batch_.sample, s_at, true};
+    const Tensor raw = role.net->eval(query, {}, how, pass_).out;
+    const Tensor answer = d.output.read(r.space.value_or(Space::x0), raw, x_at, t_at, d.schedule);
+    return r.space ? answer : d.boundary.jump(answer, x_at, t_at, s_at, d.schedule);
+  };
+  if (r.rate == Read::Rate::end) {
+    const auto in_s = [&](const Tensor& s_at) { return value(x, t, s_at, grad); };
+    const auto [landed, rate] = jvp(in_s, s, Tensor::full(s.shape(), 1, s.dtype(), s.device()), JvpMode::tracked);
+    return {landed, rate};
+  }
+  const Tensor& velocity = at.at(r.velocity);
+  if (r.gap > 0) {
+    const auto beside = [&](double h) { return stop_gradient(value(x + velocity * h, t + h, s, Grad::None)); };
+    return {value(x, t, s, grad), (beside(r.gap) - beside(-r.gap)) / (2 * r.gap)};
+  }
+  const Tensor here[] = {x, t}, along[] = {velocity, Tensor::full(t.shape(), 1, t.dtype(), t.device())};
+  const auto on_path = [&](std::span<const Tensor> in) { return Tensors{value(in[0], in[1], s, grad)}; };
+  const JvpResult result = jvp(on_path, here, along, JvpMode::detached);
+  return {result.out[0], result.tangent[0]};
 }
 
 Tensors Answers::get(const Read& r, const Term* term) {
   if (r.from == Read::From::store) return stored(r);
   if (r.from == Read::From::state) return {states(term).at(r.at)};
   if (r.slope) return {slope(r, term)};
+  if (r.rate != Read::Rate::none) return rated(r, term);
   if (r.from == Read::From::out) return {prediction(r, term)};
   if (r.from == Read::From::taps) return taps(r, term);
   Tensors& results = head_results_[{place(r, term, r.cond), r.head}];
@@ -265,6 +325,12 @@ const NoiseSchedule* schedule_of(const Term& term, const Roles& roles) {
     const auto role = roles.find(r.role);
     if (role != roles.end() && role->second.diffusion && r.at != "x") return &role->second.diffusion->schedule;
   }
+  if (term.plan().times.empty()) return nullptr;
+  // It compares states alone.
+  const auto teacher = roles.find("teacher");
+  if (teacher != roles.end() && teacher->second.diffusion) return &teacher->second.diffusion->schedule;
+  for (const auto& [name, role] : roles)
+    if (role.diffusion) return &role.diffusion->schedule;
   return nullptr;
 }
 

@@ -36,6 +36,7 @@ class Answers {
     const Term* term;
     std::string state;
     std::string cond;
+    std::string to;
     Grad grad;
     auto operator<=>(const Place&) const = default;
   };
@@ -46,9 +47,11 @@ class Answers {
   Query query(const Read& r, const Term* term, const std::string& cond);
   const Reply& reply(const Read& r, const Term* term, const std::string& cond);
   Tensor label(const std::string& cond) const;
-  Tensor ask(const Read& r, const Tensor& x, const Tensor& t);
+  Tensor ask(const Read& r, const Tensor& x, const Tensor& t, const Tensor& s, const TensorMap& known);
   Tensor prediction(const Read& r, const Term* term);
   Tensor slope(const Read& r, const Term* term);
+  Tensors rated(const Read& r, const Term* term);
+  Tensor carried(const Read& r, const TensorMap& at, const Tensor& x);
   Tensors taps(const Read& r, const Term* term);
   Tensors head(const Read& r, const Term* term, Tensors inputs);
   Tensors stored(const Read& r) const;

@@ -255,10 +255,23 @@ class Builder {
     const Role& role = lookup(setup().roles, Call{r.role, {}, at.where()}, "role");
     if (r.space && !role.diffusion) at.fail(fmt::format("role {} is no denoiser: its model needs a schedule", r.role));
     if (r.from == Read::From::head) lookup(role.heads, Call{r.head, {}, at.where()}, "head");
+    if (!r.to.empty()) check_jump(r, role, term, at);
     if (std::find(cached_.begin(), cached_.end(), r.role) == cached_.end()) return;
     if (r.at != "x")
       at.fail(fmt::format("role {} answers from a table (mode: cached), so it is read at x only", r.role));
     job_.tables.push_back({r.role, source});
+  }
+
+  /// A read with an end time is of a denoiser at a noisy state, as is who takes it on.
+  void check_jump(const Read& r, const Role& role, const Term& term, Config& at) {
+    const State* state = term.plan().find(r.at);
+    if (!role.diffusion || !state || state->time.empty())
+      at.fail(fmt::format("{}: jumps are of denoisers, from a state with a time", r.str()));
+    if (r.space && role.diffusion->boundary.kind() != Boundary::Kind::ddim_jump)
+      at.fail(fmt::format("what the jumps of role {} are made of is not what it predicts: no `space`", role.name));
+    if (r.through.empty()) return;
+    if (!lookup(setup().roles, Call{r.through, {}, at.where()}, "role").diffusion)
+      at.fail(fmt::format("role {} is no denoiser", r.through));
   }
 
   void read_phases() {

@@ -3,10 +3,15 @@
 #include <cmath>
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/create.h"
 #include "autograd/tape.h"
 #include "distill/diffusion/guidance.h"
+#include "distill/diffusion/oracle_net.h"
+#include "distill/train/answers.h"
 #include "distill/train/controller.h"
 #include "distill/train/job.h"
+#include "distill/train/models.h"
+#include "distill/train/state.h"
 #include "distill/train/terms.h"
 
 namespace retort {
@@ -44,6 +49,8 @@ struct Given {
   Tensor labels;
   Clock clock;
   std::optional<NoiseSchedule> schedule;
+  std::map<std::string, Call> nets;  ///< closed forms that answer as roles
+  TensorMap conditions;              ///< other labels by name
 
   Tensors signal(const Read& r, const std::string& where) const {
     Tensors list;
@@ -84,6 +91,13 @@ Given parse_given(Config& check) {
       g.signals[s.key()] = tensor_of(s);
     }
   }
+  if (check.has("labels"))
+    for (Config& l : check.child("labels").items()) {
+      const auto labels = l.as<std::vector<std::int64_t>>();
+      g.conditions[l.key()] = Tensor::of<std::int64_t>(labels, {static_cast<std::int64_t>(labels.size())});
+    }
+  if (check.has("nets"))
+    for (Config& net : check.child("nets").items()) g.nets.emplace(net.key(), parse_call(net));
   if (check.has("schedule")) g.schedule = make_schedule(parse_call(check.child("schedule")));
   g.clock.step = check.get_int("at.step", 0, {.min = 0});
   g.clock.steps = check.get_int("at.steps", 1, {.min = 1});
@@ -95,8 +109,15 @@ Given parse_given(Config& check) {
 struct Values {
   std::map<std::string, double> terms;  ///< per unit
   double total = 0;
-  double pull = 0;  ///< gradient of the total in x, times 1, 2, 3, .. over its elements
+  double pull = 0;  ///< gradient of the total in x, or in parameters, times 1, 2, 3, .. over its elements
 };
+
+double weighted_sum(const Tensors& gradients) {
+  double sum = 0, place = 0;
+  for (const Tensor& g : gradients)
+    for (const double v : g.values()) sum += ++place * v;
+  return sum;
+}
 
 /// The phase that a check names, or the first.
 Config& phase_of(Config& method, const std::string& name) {
@@ -126,8 +147,67 @@ TensorMap states_of(const Given& given) {
   return states;
 }
 
+/// The closed forms of a check as the method's roles, in f64.
+void add_roles(Roles& roles, Config& method, const Given& given) {
+  for (const auto& [name, call] : given.nets) {
+    Role& role = roles[name];
+    role.name = name;
+    role.model = build_model(call, {});  // parameters are 0
+    role.compute = DType::f64;
+    convert(*role.model, DType::f64);
+    role.net = model_net(role);
+    if (!is_denoiser(call)) continue;
+    const NoiseSchedule schedule = dynamic_cast<const OracleNet&>(*role.model).schedule();
+    role.diffusion = Diffusion{schedule, Output(Output::Kind::x0)};
+    const std::string own = name.substr(0, name.find('.'));  // R.ema jumps as R does
+    if (method.has("roles." + own + ".boundary"))
+      role.diffusion->boundary = make_boundary(parse_call(method.child("roles." + own + ".boundary")), schedule);
+  }
+}
+
+/// One update of that phase with closed forms for roles.
+Values evaluate_nets(Config method, const Given& given, const std::string& phase, std::size_t update) {
+  const NumberMap numbers = numbers_of(method);
+  const auto updates = phase_of(method, phase).child("update").items();
+  Roles roles;
+  add_roles(roles, method, given);
+  const auto names = updates.at(update).get().get<std::vector<std::string>>("train");
+  const std::set<std::string> trained(names.begin(), names.end());
+  const Stores stores;
+  const NoiseSchedule& schedule = roles.at(names.at(0)).diffusion->schedule;
+  Tape tape;
+  Leaves leaves(tape);
+  Pass pass;
+  pass.leaves = &leaves;
+  Batch batch;
+  batch.x = given.signals.at("x");
+  batch.y = given.labels;
+  batch.labels = given.conditions;
+  batch.sample = batch.index = arange(batch.size());
+  for (const auto& [name, value] : given.signals)
+    if (name != "x") batch.more[name] = value;
+  Values values;
+  Tensor total;
+  for (Config& weight : updates.at(update).get().child("terms").items()) {
+    const auto term = make_term(weight.key(), method.child("terms." + weight.key()), numbers, &schedule);
+    Answers answers(roles, stores, batch, trained, pass, given.clock);
+    answers.wish(*term);
+    const Tensor value = term->eval(answers.input(*term, answers.signals(*term))).total * (1.0 / term->units(batch));
+    values.terms[weight.key()] = value.item();
+    const Tensor share = value * Weight::parse(weight, numbers).at(given.clock);
+    total = total.defined() ? total + share : share;
+  }
+  values.total = total.item();
+  Tensors parameters;
+  for (const std::string& role : names)
+    for (const NamedParameter& p : parameters_of(roles.at(role))) parameters.push_back(leaves.of(*p.parameter, false));
+  values.pull = weighted_sum(tape.gradients(total, parameters));
+  return values;
+}
+
 /// One update of that phase on the given signals.
 Values evaluate_update(Config method, const Given& given, const std::string& phase, std::size_t update) {
+  if (!given.nets.empty()) return evaluate_nets(std::move(method), given, phase, update);
   const NumberMap numbers = numbers_of(method);
   const auto updates = phase_of(method, phase).child("update").items();
   Values values;
@@ -154,8 +234,7 @@ Values evaluate_update(Config method, const Given& given, const std::string& pha
   }
   values.total = total.item();
   if (x == given.signals.end()) return values;
-  const std::vector<double> g = tape.gradients(total, std::span(&batch.x, 1))[0].values();
-  for (std::size_t i = 0; i < g.size(); ++i) values.pull += static_cast<double>(i + 1) * g[i];
+  values.pull = weighted_sum(tape.gradients(total, std::span(&batch.x, 1)));
   return values;
 }
 

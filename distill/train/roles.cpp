@@ -72,6 +72,7 @@ class RoleBuilder {
       initialize(*role.model, rng_of(role.name, net));
     }
     read_diffusion(role, model);
+    read_boundary(role, node);
     if (mode == "cached") cached_.push_back(role.name);
     finish(*role.model, role, settings_);
   }
@@ -83,6 +84,17 @@ class RoleBuilder {
     else if (model.has("schedule"))
       role.diffusion =
           Diffusion{make_schedule(parse_call(model.child("schedule"))), make_output(parse_call(model.child("out")))};
+  }
+
+  /// boundary: cm(.5) -- of a role whose jumps are read.
+  static void read_boundary(Role& role, Config& node) {
+    if (!node.has("boundary")) return;
+    const Call call = parse_call(node.child("boundary"));
+    if (!role.diffusion) node.child("boundary").fail("the role is no denoiser: its model needs a schedule");
+    role.diffusion->boundary = make_boundary(call, role.diffusion->schedule);
+    const auto* net = dynamic_cast<const Denoiser*>(role.model.get());
+    if (wants_end_time(call) && !(net && net->takes_end_time()))
+      call.fail(fmt::format("its network is to be told where a jump ends; {} has one time", role.model->arch()));
   }
 
   /// The first role of a model is drawn from the job's seed, whatever it is called, others each from their own.
@@ -292,6 +304,7 @@ class RoleBuilder {
     Role& average = setup_.roles[name];
     average.name = name;
     average.model = role.model->clone();
+    average.diffusion = role.diffusion;
     average.compute = role.compute;
     average.diffusion = role.diffusion;
   }

@@ -19,7 +19,8 @@ struct RoleSettings {
 ///
 ///     R: {net: MODEL, init: random | copy(ROLE) | near(ROLE a) | layers(ROLE every=n) | zero_last, train: [GLOB, ..],
 ///         heads: {NAME: conv_reg(TAP like=ROLE.TAP)}, answer: HEAD, ema: {decay: .999},
-///         params: frozen | ema(of=ROLE decay=.999) | copy(of=ROLE every=n) | fresh(of=ROLE every=n)}
+///         params: frozen | ema(of=ROLE decay=.999) | copy(of=ROLE every=n) | fresh(of=ROLE every=n),
+///         boundary: cm(.5)}
 ///
 /// A head takes taps of its role, then what `with=ROLE.TAP` (or `with=all(ROLE.TAP ..)`) names of others, as
 /// constants; `like` gives it the shapes it must produce. With `answer` the last result of a head is the role's output,

@@ -114,9 +114,14 @@ class RolloutSource final : public Source {
       if (state == spec_.cond) b.y = reference.y;
     }
     const Grad grad = pass.leaves ? Grad::Train : Grad::None;
+    // A role that jumps is asked for the clean end.
     const auto ask = [&](const Tensor& x, const Tensor& t, Grad how) {
-      const Tensor raw = role.net->eval({x, t, b.y, b.index, b.sample}, {}, how, pass).out;
-      return t.defined() ? role.diffusion->output.read(Space::x0, raw, x, t, role.diffusion->schedule) : raw;
+      Query query{x, t, b.y, b.index, b.sample};
+      if (!t.defined()) return role.net->eval(query, {}, how, pass).out;
+      const auto& [schedule, output, boundary] = *role.diffusion;
+      query.s = Tensor::full(t.shape(), schedule.clean(), t.dtype(), t.device());
+      const Tensor raw = role.net->eval(query, {}, how, pass).out;
+      return boundary.jump(output.read(Space::x0, raw, x, t, schedule), x, t, query.s, schedule);
     };
     if (!spec_.levels.empty() || spec_.random.count > 0)
       walk(b, r, role.diffusion->schedule, noise, ask, pass);

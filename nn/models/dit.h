@@ -61,6 +61,7 @@ struct Dit final : Denoiser {
   Tensor forward(const Tensor& x, const Conditions& given, Ctx& ctx) const override;
   std::unique_ptr<Model> clone() const override { return std::make_unique<Dit>(*this); }
   std::string arch() const override;
+  bool takes_end_time() const override { return config.end_time; }
   void visit(Visitor& v) override;
 
  private:

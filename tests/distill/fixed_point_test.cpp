@@ -111,3 +111,46 @@ TEST_CASE("fixed points: a denoiser learns the law of its data") {
   const auto [mean, deviation] = student_after("flow-matching", 400, {"method.terms.flow.target=noise"});
   for (const double s : deviation) CHECK(s < .5);
 }
+
+namespace {
+/// How far mean and deviation of the student are from those of the data, at most.
+double away_after(const std::string& slug, int steps, const std::vector<std::string>& overrides = {}) {
+  const auto [mean, deviation] = student_after(slug, steps, overrides);
+  double away = std::max(std::abs(mean[0] - .7), std::abs(mean[1] + .3));
+  for (const double s : deviation) away = std::max(away, std::abs(s - 1.14));
+  return away;
+}
+}  // namespace
+
+TEST_CASE("fixed points: students of flow maps end at the exact map of the data's law") {
+  CHECK(away_after("solver-kd", 100, {"method.terms.fit.step.by=n(8 heun)"}) < .03);
+  CHECK(away_after("guidance-kd", 150) < .03);
+  CHECK(away_after("pcm", 150, {"method.terms.cd.step.by=n(2 heun)"}) < .03);
+  CHECK(away_after("scm", 200, {"method.numbers.r=1"}) < .03);
+  CHECK(away_after("meanflow", 300) < .08);
+  // Targets that follow slowly, and levels that are close, are right too but take their time.
+  std::vector<std::string> coarse{"method.terms.cd.pair=grid(8)", "method.terms.cd.step.by=n(3 heun)",
+                                  "method.terms.cd.target=self"};
+  for (const char* role : {"teacher", "student"})
+    coarse.push_back(fmt::format("models.{}.arch=gaussian({} schedule=ve(.002 5) answer=map)", role,
+                                 role[0] == 't' ? ".7 -.3 std=1.14" : "0 0 std=.7"));
+  CHECK(away_after("cd", 200, coarse) < .03);
+  CHECK(away_after("shortcut", 200, {"method.terms.bootstrap.target=self"}) < .08);
+  // Without the derivative, or with its sign turned, they end elsewhere.
+  CHECK(away_after("scm", 200, {"method.numbers.r=0"}) > .1);
+  CHECK(away_after("meanflow", 300, {"method.terms.mean.tangent={warmup: -1}"}) > .1);
+}
+
+TEST_CASE("fixed points: a reflowed student joins noise and data by straight lines") {
+  const std::string fewer = "method.terms.flow.points.end=step(e noisy clean steps=8 by=heun)";
+  CHECK(away_after("reflow", 150, {fewer}) < .03);
+  CHECK(away_after("reflow", 150, {fewer, "method.terms.flow.points.velocity=compose(v x t)"}) > .1);
+}
+
+TEST_CASE("fixed points: SURE finds the clean law behind noisy measurements") {
+  const std::string noisy = "sources.data.law=gaussian(.7 -.3 std=1.2447489706)";  // 1.14^2 + .5^2
+  CHECK(away_after("sure-score", 300, {noisy, "method.numbers.c=0"}) < .06);
+  const std::string alone =
+      "method.phases=[{name: main, steps: job, update: [{train: [student], terms: {error: 1}, optim: job}]}]";
+  CHECK(away_after("sure-score", 300, {noisy, alone}) > .3);
+}

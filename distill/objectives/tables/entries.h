@@ -33,6 +33,9 @@ const Table<Discrepancy>& alignment_discrepancies();
 /// sq, l1, smooth_l1(beta=1), cos (per vector of the last axis), row_kl(eps) of probabilities, norm and whole_cos (of
 /// the whole batch), ofd, scaled_label(scale).
 const Table<Discrepancy>& feature_discrepancies();
+/// huber(c) per element; pseudo_huber(c), adaptive(p=1 c=.01) and barron(c=.001) of the whole vector;
+/// divergence(delta) of two predictions and a probe.
+const Table<Discrepancy>& regression_discrepancies();
 /// Those that take whole lists: hcl(4 2 1), mmd, nll_gauss, nd, acam, mask_dice, layer_kl(softness=10).
 const Table<Discrepancy>& list_discrepancies();
 /// nce(tau=.07), diagonal_ce, mi_alpha(alpha).
@@ -55,11 +58,14 @@ const Table<TargetMap>& target_maps();
 const Table<UnitWeight>& unit_weights();
 /// rotate(STATE k) by k quarter turns, flip(STATE), jitter(STATE sigma), part(STATE count), join(STATE STATE),
 /// decouple(STATE ahead steps=10), renoise(STATE TIME noise=noise from=TIME), fresh_noise(draw), unit noise of its
-/// own, fixed_noise(particles=1), the same at every step; compose(SPACE STATE TIME) of the clean state and the noise,
-/// predict(STATE TIME SPACE role=teacher cond=given guide=none live=false), and step(STATE s t role=teacher cond=given
-/// guide=none live=false steps=1) along a role's flow by DDIM; jump(x STATE t s), one such step with a known clean
-/// prediction; noise_ratio(x STATE TIME), a number.
+/// own, fixed_noise(particles=1), the same at every step; compose(SPACE STATE TIME noise=noise) of the clean state and
+/// the noise, predict(STATE TIME SPACE role=teacher cond=given guide=none live=false to=none), and step(STATE s t
+/// role=teacher cond=given guide=none live=false steps=1 by=ddim) along a role's flow; jump(x STATE t s), a DDIM step
+/// with a known clean prediction; noise_ratio(x STATE TIME), a number.
 const Table<State>& states();
+/// turn(STATE STATE b), landing(STATE t s role=teacher cond=given guide=none) of a role's jump, clock(TIME),
+/// still(STATE), probe(STATE TIME NOISE delta), shifted(STATE a b limit), self_evaluation(x STATE null cond t s).
+const Table<State>& trajectory_states();
 
 /// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.
 Tensor rows(const Tensor& t);

@@ -86,35 +86,39 @@ Read asked_of(TableArgs& args) {
   return read;
 }
 
-/// What a role predicts at a noisy state, as a state of its own.
+/// What a role predicts at a noisy state, as a state of its own; told an end time, or with its gradient, if so asked.
 State make_predict(TableArgs& args) {
   const std::string from = args.word("state"), time = args.word("time");
   const auto space = make_space(args.call("space"));
-  const Read read = asked_of(args);
+  Read read = asked_of(args);
+  read.space = Space::x0;
+  read.at = from;
+  read.to = args.word("to", "");
   return {{}, {}, [=](const StateInput& in) {
             const Tensor x = read.live ? named(in, from) : stop_gradient(named(in, from)), &t = named(in, time);
-            return convert(Space::x0, space, in.ask(read, x, t), x, t, in.schedule);
+            const Tensor s = read.to.empty() ? Tensor() : named(in, read.to);
+            return convert(Space::x0, space, in.ask(read, x, t, s), x, t, in.schedule);
           }};
 }
 
 /// The quantity SPACE of the pair of a clean state and the noise, at a time: what a regression asks a denoiser for.
 State make_composed(TableArgs& args) {
   const Space space = make_space(args.call("space"));
-  const std::string from = args.word("state"), time = args.word("time");
-  return {{}, {}, [space, from, time](const StateInput& in) {
-            return compose(space, named(in, from), named(in, "noise"), named(in, time), in.schedule);
+  const std::string from = args.word("state"), time = args.word("time"), noise = args.word("noise", "noise");
+  return {{}, {}, [=](const StateInput& in) {
+            return compose(space, named(in, from), named(in, noise), named(in, time), in.schedule);
           }};
 }
 
-/// From a state at s to time t (later or earlier) along a role's flow, by DDIM steps; constant unless live.
+/// From a state at s to time t (later or earlier) along a role's flow, by deterministic steps; constant unless live.
 State make_step_of(TableArgs& args) {
   const std::string from = args.word("state"), s = args.word("s"), t = args.word("t");
   const Read read = asked_of(args);
-  const auto steps = args.integer("steps", 1, {.min = 1});
+  const Call steps{std::to_string(args.integer("steps", 1, {.min = 1})), {}, ""};
+  const auto by = args.optional_call("by");
+  const Step step = make_step(Call{"n", {{"", steps}, {"", by.value_or(Call{"ddim", {}, ""})}}, ""});
   return {{}, t, [=](const StateInput& in) {
             const Predictor net{Space::x0, [&](const Tensor& x, const Tensor& time) { return in.ask(read, x, time); }};
-            const Step step =
-                make_step(Call{"n", {{"", Call{std::to_string(steps), {}, ""}}, {"", Call{"ddim", {}, ""}}}, ""});
             const Tensor x = read.live ? named(in, from) : stop_gradient(named(in, from));
             return step.run(net, x, named(in, s), named(in, t), in.schedule, {});
           }};

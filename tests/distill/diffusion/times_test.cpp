@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "distill/diffusion/grid.h"
@@ -24,7 +25,8 @@ Times draw(const Program& program, const NoiseSchedule& s, std::int64_t n = 4000
            double progress = 0, std::uint32_t step = 3) {
   std::vector<NamedLaw> laws;
   for (const auto& [name, text] : program) laws.push_back({name, make_time_law(parse_call(text, "test"), s)});
-  return draw_times(laws, Rng(7), "term", step, ids(n, first), progress);
+  return draw_times(laws, Rng(7), "term", step, ids(n, first),
+                    Clock{.step = std::llround(1000 * progress), .steps = 1000});
 }
 std::vector<double> one(const std::string& text, const NoiseSchedule& s, std::int64_t n = 4000) {
   return draw({{"t", text}}, s, n).at("t").values();
@@ -162,6 +164,73 @@ TEST_CASE("diffusion times: neighbours on a grid, segments and their ends") {
   CHECK(ve.second == doctest::Approx(80));
   CHECK(range_of(draw({{"p", "grid(2 over=shift(3 uniform(3)))"}}, NoiseSchedule::flow()).at("u").values()).second ==
         doctest::Approx(.75));
+}
+
+TEST_CASE("diffusion times: grids that grow, halves of dyadic jumps, targets of samplers, recent times") {
+  const NoiseSchedule ve = NoiseSchedule::ve(), flow = NoiseSchedule::flow(), vp = NoiseSchedule::vp();
+  const auto levels = [&](const std::string& law, double progress) {
+    const auto t = draw({{"pair", law}}, ve, 4000, 0, progress).at("t").values();
+    return std::set<double>(t.begin(), t.end()).size();
+  };
+  CHECK(levels("growing(2 150)", 0) == 1);
+  CHECK(levels("growing(2 10)", .5) == 7);  // ceil(sqrt(.5 (121 - 4) + 4) - 1)
+  CHECK(levels("growing(2 10)", 1) == 10);
+  CHECK(levels("doubling(10 40 0 3)", 0) == 10);
+  CHECK(levels("doubling(10 40 0 3)", .34) == 20);
+  CHECK(levels("doubling(10 40 0 3)", .99) == 40);
+  // Of levels spread like log sigma ~ N(-1.1, 2^2) the mean is near -1.1, a little lower as t is the upper end's.
+  const auto logs = mapped(draw({{"pair", "doubling(1280 1280 -1.1 .5)"}}, ve).at("t").values(),
+                           [](double x) { return std::log(x); });
+  CHECK(std::abs(mean_of(logs) + 1.1) < .05);
+  CHECK(deviation_of(logs) == doctest::Approx(.5).epsilon(.05));
+
+  const Times halves = draw({{"pair", "dyadic(8)"}}, flow);
+  std::map<double, int> lengths;
+  const auto late = halves.at("t").values(), middle = halves.at("m").values(), end = halves.at("s").values();
+  for (std::size_t i = 0; i < late.size(); ++i) {
+    REQUIRE(middle[i] == (late[i] + end[i]) / 2);
+    REQUIRE(std::fmod(end[i], late[i] - end[i]) == 0);
+    ++lengths[late[i] - end[i]];
+  }
+  CHECK(lengths.size() == 3);  // 1, 1/2, 1/4
+  CHECK(lengths.begin()->first == .25);
+
+  const std::set<double> samplers{0,   125, 142, 166, 200, 250, 285, 333, 375, 400, 428,
+                                  500, 571, 600, 625, 666, 714, 750, 800, 833, 857, 875};
+  for (const char* law : {"targets(250 4 8 260)", "targets(250 4 8 260 .3)"}) {
+    const Times chosen = draw({{"pair", law}}, vp, 500);
+    const auto u = chosen.at("u").values(), s = chosen.at("s").values();
+    int away = 0;
+    for (std::size_t i = 0; i < 500; ++i) {
+      const double last = *std::prev(samplers.upper_bound(u[i]));
+      REQUIRE(s[i] <= u[i]);
+      REQUIRE(s[i] >= std::floor(.7 * (last - 260)));
+      away += !samplers.contains(s[i]);
+    }
+    CHECK((away > 0) == (std::string(law) != "targets(250 4 8 260)"));
+  }
+
+  const Times recent = draw({{"t", "frac(.5 1)"}, {"s", "recent(t .2 q=.25)"}}, flow);
+  const auto from = recent.at("t").values(), to = recent.at("s").values();
+  double same = 0;
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    same += from[i] == to[i];
+    REQUIRE(to[i] > .8 * from[i]);
+    REQUIRE(to[i] <= from[i]);
+  }
+  CHECK(std::abs(same / 4000 - .25) < kError * std::sqrt(.25 * .75));
+}
+
+TEST_CASE("diffusion times: numbers of the preset are read where the run stands") {
+  const NumberMap numbers{{"n", Number(7)}};
+  const NoiseSchedule flow = NoiseSchedule::flow();
+  const std::vector<NamedLaw> laws{{"pair", make_time_law(parse_call("grid(n)", "test"), flow, numbers)},
+                                   {"w", make_time_law(parse_call("n", "test"), flow, numbers)}};
+  const Times drawn = draw_times(laws, Rng(7), "term", 3, ids(2000));
+  const auto t = drawn.at("t").values();
+  CHECK(std::set<double>(t.begin(), t.end()).size() == 7);
+  CHECK(drawn.at("w").values()[0] == 7);
+  CHECK_THROWS_AS(make_time_law(parse_call("grid(k)", "test"), flow, numbers), ConfigError);
 }
 
 TEST_CASE("diffusion times: draws depend on sample, step and name, not on the batch") {
