@@ -51,6 +51,7 @@ struct Given {
   std::optional<NoiseSchedule> schedule;
   std::map<std::string, Call> nets;  ///< closed forms that answer as roles
   TensorMap conditions;              ///< other labels by name
+  std::set<std::string> terms;       ///< that the check names: with nets, no others are asked
 
   Tensors signal(const Read& r, const std::string& where) const {
     Tensors list;
@@ -91,6 +92,7 @@ Given parse_given(Config& check) {
       g.signals[s.key()] = tensor_of(s);
     }
   }
+  for (Config& t : check.child("terms").items()) g.terms.insert(t.key());
   if (check.has("labels"))
     for (Config& l : check.child("labels").items()) {
       const auto labels = l.as<std::vector<std::int64_t>>();
@@ -189,6 +191,7 @@ Values evaluate_nets(Config method, const Given& given, const std::string& phase
   Values values;
   Tensor total;
   for (Config& weight : updates.at(update).get().child("terms").items()) {
+    if (!given.terms.contains(weight.key())) continue;
     const auto term = make_term(weight.key(), method.child("terms." + weight.key()), numbers, &schedule);
     Answers answers(roles, stores, batch, trained, pass, given.clock);
     answers.wish(*term);

@@ -31,10 +31,10 @@ struct CheckResult {
 /// A signal is named as the term reads it: ROLE for its output, ROLE.HEAD or ROLE.TAP otherwise, with @STATE; the
 /// tensors of a list have .0, .1, ... after that; x, noise and times go by their names. With `nets`, closed forms (or
 /// networks whose parameters are 0) in the place of roles, `given` holds x, noise and times alone, the states and
-/// signals are made of them as in a run, and `pull` is the gradient in the parameters of the trained roles, shifts
-/// before growths, times 1, 2, 3, .. Numbers left to the job have their `trial` values, controlled ones their first.
-/// Values agree to 1e-9, relatively; a mutant must differ by 1e-3. Throws ConfigError for an unknown method, and for a
-/// preset without checks or with a check that lacks mutants.
+/// signals of the terms that the check names are made of them as in a run, and `pull` is the gradient in the parameters
+/// of the trained roles, shifts before growths, times 1, 2, 3, .. Numbers left to the job have their `trial` values,
+/// controlled ones their first. Values agree to 1e-9, relatively; a mutant must differ by 1e-3. Throws ConfigError for
+/// an unknown method, and for a preset without checks or with a check that lacks mutants.
 std::vector<CheckResult> check_method(const std::string& slug);
 /// The same for a preset given as text, which may extend a built-in one.
 std::vector<CheckResult> check_preset(const std::string& text, const std::string& slug);

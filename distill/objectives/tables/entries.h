@@ -63,7 +63,7 @@ const Table<UnitWeight>& unit_weights();
 /// role=teacher cond=given guide=none live=false steps=1 by=ddim) along a role's flow; jump(x STATE t s), a DDIM step
 /// with a known clean prediction; noise_ratio(x STATE TIME), a number.
 const Table<State>& states();
-/// turn(STATE STATE b), landing(STATE t s role=teacher cond=given guide=none) of a role's jump, clock(TIME),
+/// turn(STATE STATE b), landing(STATE t s role=teacher cond=given guide=none live=false) of a role's jump, clock(TIME),
 /// still(STATE), probe(STATE TIME NOISE delta), shifted(STATE a b limit), self_evaluation(x STATE null cond t s).
 const Table<State>& trajectory_states();
 

@@ -28,15 +28,17 @@ State make_turn(TableArgs& args) {
           }};
 }
 
-/// Where a role's jump takes a state, without gradient.
+/// Where a role's jump takes a state; constant unless live.
 State make_landing(TableArgs& args) {
   const std::string from = args.word("state"), t = args.word("t"), s = args.word("s");
   Read read;
   read.role = args.word("role", "teacher");
   read.cond = args.word("cond", "given");
+  read.live = args.word("live", "false") == "true";
   if (const auto scale = args.optional_call("guide")) read.guide = args.of(*scale);
   return {{}, s, [=](const StateInput& in) {
-            return in.ask(read, stop_gradient(named(in, from)), named(in, t), named(in, s));
+            const Tensor x = read.live ? named(in, from) : stop_gradient(named(in, from));
+            return in.ask(read, x, named(in, t), named(in, s));
           }};
 }
 /// A time as one feature, [n, 1].
