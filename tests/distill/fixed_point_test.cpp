@@ -73,11 +73,16 @@ double gap_after(const std::string& slug, int steps, std::vector<std::string> ov
   const std::size_t words = 7 - 4;  // the rest are marks, which no text of the set holds
   double worst = 0;
   for (std::size_t word = 0; word < words; ++word) {
-    double zs = 0, zt = 0, kl = 0;
-    for (std::size_t v = 0; v < 7; ++v) zs += std::exp(student[v * 7 + word]), zt += std::exp(teacher[v * 7 + word]);
+    const auto log_law = [&](const std::vector<double>& rows, std::size_t v) {
+      double top = rows[word], total = 0;
+      for (std::size_t k = 0; k < 7; ++k) top = std::max(top, rows[k * 7 + word]);
+      for (std::size_t k = 0; k < 7; ++k) total += std::exp(rows[k * 7 + word] - top);
+      return rows[v * 7 + word] - top - std::log(total);
+    };
+    double kl = 0;
     for (std::size_t v = 0; v < 7; ++v) {
-      const double s = std::exp(student[v * 7 + word]) / zs, t = std::exp(teacher[v * 7 + word]) / zt;
-      kl += s * std::log(s / t);
+      const double s = log_law(student, v);
+      kl += std::exp(s) * (s - log_law(teacher, v));
     }
     worst = std::max(worst, kl);
   }
