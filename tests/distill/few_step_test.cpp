@@ -114,6 +114,15 @@ TEST_CASE("fixed points: a forgotten class becomes the one that overrides it, th
   CHECK(student_after("sfd", 50, all).mean[0] == doctest::Approx(-1));
 }
 
+TEST_CASE("fixed points: students of classes of their own end at those, and know nothing of the others") {
+  const std::vector<std::string> small{"sources.gen.batch=128", "sources.second.batch=128"};
+  const Law one = student_after("msd", 200, small), other = student_after("msd", 200, small, "other");
+  CHECK(one.mean[2] == doctest::Approx(2).epsilon(.05));
+  CHECK(other.mean[0] == doctest::Approx(-2).epsilon(.05));
+  CHECK(one.mean[0] == doctest::Approx(-1));
+  CHECK(other.mean[2] == doctest::Approx(1));
+}
+
 TEST_CASE("fixed points: moved noise follows the slope of a linear reward") {
   Job job = trial("hypernoise", {"run.steps=300", "method.numbers.w_r=.5"});
   Trainer trainer(job.setup);
