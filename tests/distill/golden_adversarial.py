@@ -239,7 +239,23 @@ def features():
     show("tfd", A1=drift, A2=coverage, A3=drift + 0.1 * coverage)
 
 
+def relatives():
+    hq = [[0.4, -0.9], [1.0, 0.5]]
+    matched, g = push(directions(TRACKER, TEACHER, X))
+    pair = mean([square(gap(a, b)) / 2 for a, b in zip(X, hq)])
+    by_x = [[v / 2 for v in gap(a, b)] for a, b in zip(X, hq)]
+    show("one-step-dmd", A1=matched, A2=pair, A3=matched + 0.25 * pair, A4=pull(add_up((1, g), (0.25, by_x))))
+    show("msd", A1=matched, A2=pull(g), B1=push(directions([[0.2, -0.5], [-0.9, 0.6]], TEACHER, X))[0])
+    teacher, tracker = guided(NULL, TEACHER, 7.5), guided([[0.3, -0.5], [0.9, 0.4]], TRACKER, 7.5)
+    target = guided([[0.3, 0.1], [0.4, 0.4]], [[0.7, -0.2], [0.1, 0.9]], 7.5)
+    weights = [vp(t)[1] ** 2 for t in TIMES]
+    g = [[w * (a - 0.7 * b - 0.3 * c) for a, b, c in zip(*rows)] for w, *rows in zip(weights, teacher, tracker, target)]
+    score, by_score = push(g)
+    show("tsd-sr", A1=score, A2=pair, A3=score + pair, A4=pull(add_up((1, by_score), (1, by_x))))
+
+
 def main():
+    relatives()
     batches()
     scores()
     uni_instruct()
