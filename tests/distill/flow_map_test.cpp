@@ -12,6 +12,7 @@
 #include "autograd/ops/reduce.h"
 #include "distill/diffusion/oracle_net.h"
 #include "distill/train/answers.h"
+#include "distill/train/job.h"
 #include "distill/train/models.h"
 #include "distill/train/terms.h"
 #include "nn/models/dit.h"
@@ -165,6 +166,19 @@ TEST_CASE("flow maps: the gradient flows through a derivative in the end time") 
     slope += 2 * (rate - target) * (-1 - growth(s, k) / spread(t, k) * (1 - t));
   }
   CHECK(got[0] == doctest::Approx(slope).epsilon(1e-9));
+}
+
+TEST_CASE("flow maps: TwinFlow pulls its samples from where it sees fakes to where it sees data") {
+  Config preset = Config::parse(method_presets().at("twinflow"), "twinflow");
+  Bench bench("flow", kOther, whole("{residual: endpoint, pair: {t: 1, s: 0}, step: data}"));
+  bench.add("student", "mixture(at(0 0) at(1 0) std=1 schedule=flow answer=map)");
+  bench.term = make_term("rectify", preset.child("terms.rectify"), {}, &bench.roles.at("student").diffusion->schedule);
+  bench.batch.y = Tensor::zeros({64}, DType::i64);
+  bench.batch.labels["fake"] = Tensor::full({64}, 1, DType::i64);
+  bench.batch.x = bench.tape.watch(bench.batch.x);
+  const Tensor x = bench.batch.x;
+  const std::vector<double> g = bench.tape.gradients(bench.eval().total, std::span(&x, 1))[0].values();
+  for (std::size_t i = 0; i < g.size(); i += 2) CHECK(g[i] > 0);
 }
 
 TEST_CASE("flow maps: distances of vectors against their formulas") {
