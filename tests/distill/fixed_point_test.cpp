@@ -60,7 +60,7 @@ double gap_after(const std::string& slug, int steps, std::vector<std::string> ov
   overrides.insert(overrides.begin(),
                    {"job.task=tiny", fmt::format("run.steps={}", steps), "models.teacher.arch=table(order=1 spread=1)",
                     "models.student.arch=table(order=1 spread=0)",
-                    "data.texts={kind: markov, count: 64, vocab: 7, prompt: 2, length: 10, sharpness: 0}",
+                    "data={texts: {kind: markov, count: 64, vocab: 7, prompt: 2, length: 10, sharpness: 0}}",
                     "sources.default.batch=32", "optim.default={adam: {lr: .1, betas: [.5, .99]}, schedule: cosine}"});
   const OpenedJob opened = open_job(slug, overrides);
   Job job = build_job(opened.config, opened.file, kCpu);
