@@ -181,6 +181,34 @@ TEST_CASE("flow maps: TwinFlow pulls its samples from where it sees fakes to whe
   for (std::size_t i = 0; i < g.size(); i += 2) CHECK(g[i] > 0);
 }
 
+TEST_CASE("flow maps: both sides of a comparison have one dropout mask") {
+  Role role;
+  role.name = "student";
+  role.model = std::make_unique<Dit>(DitConfig{.image = 4,
+                                               .in_channels = 1,
+                                               .out_channels = 1,
+                                               .classes = 2,
+                                               .width = 16,
+                                               .depth = 1,
+                                               .heads = 2,
+                                               .label_drop = 0,
+                                               .end_time = true,
+                                               .dropout = .5});
+  std::uint64_t seed = 1;
+  for (const NamedParameter& p : parameters_of(role))
+    p.parameter->value = cast(randn(p.parameter->value.shape(), ++seed) * .3, DType::f32);
+  Bench bench("flow", kOther, whole("{residual: two_point, pair: {t: .5, u: earlier(t 0), s: .2}, step: data}"));
+  bench.roles.erase("student");
+  Role& student = bench.roles["student"];
+  student = std::move(role);
+  student.net = model_net(student);
+  student.diffusion = Diffusion{NoiseSchedule::flow(), Output(Output::Kind::v)};
+  bench.batch.x = cast(randn({64, 1, 4, 4}, 7), DType::f32);
+  bench.batch.y = Tensor::zeros({64}, DType::i64);
+  const Part part = bench.eval();
+  CHECK(part.total.item() == 0.0);
+}
+
 TEST_CASE("flow maps: distances of vectors against their formulas") {
   const Tensor p = Tensor::from(std::vector{.5, -1., 2., .1}, {2, 2}, DType::f64),
                t = Tensor::from(std::vector{.2, -.6, 1., .4}, {2, 2}, DType::f64);

@@ -589,7 +589,60 @@ def flow_maps():
     print(f"  total: {0.75 * mean(base) + 0.25 * mean(maps):.12g}\n  pull: {pull:.12g}")
 
 
+def snapflow():
+    T, still = [0.3, 0.8], Gaussian(flow, STUDENT)
+
+    def snap(student):
+        out = []
+        for e in NOISE:
+            first = [q - m for q, m in zip(e, still.m)]
+            half = [q - v / 2 for q, v in zip(e, first)]
+            target = [(a + b) / 2 for a, b in zip(first, slope(still, half, 0.5, 0.5))]
+            net = student(flow)
+            jump = [q - (m + k * q) for q, m, k in zip(e, net.m, net.k)]
+            out.append(square(jump, target) / 2)
+        return {"snap": mean(out)}
+
+    def base(student):
+        out = []
+        for (x, e), t in zip(pairs(), T):
+            z = add(flow, x, e, t)
+            out.append(square(slope(student(flow), z, t, t), [b - a for a, b in zip(x, e)]) / 2)
+        return {"flow": mean(out)}
+
+    show("snapflow", snap, {"snap": 0.05})
+    show("snapflow-flow", base, {"flow": 0.5})
+
+
+def instaflow(kappa=2):
+    T, labels, teacher = [0.3, 0.8], [0, 1], Mixture(flow, MODES)
+
+    def reflowed(student):
+        out = []
+        for e, t, y in zip(NOISE, T, labels):
+            end = e
+            for i in range(25):
+                here = 1 - i / 25
+                end = [z - (z - p) / here / 25 for z, p in zip(end, guided(teacher, end, here, y, kappa))]
+            z = add(flow, end, e, t)
+            net = student(flow).mean(z, t)
+            out.append(sum(((q - p) / t - (b - a)) ** 2 for q, p, a, b in zip(z, net, end, e)) / 2)
+        return {"reflow": mean(out)}
+
+    def one_step(student):
+        net, out = student(flow), []
+        for e in NOISE:
+            sample = [m + k * z for m, k, z in zip(net.m, net.k, e)]
+            out.append(square(sample, euler_flow(Gaussian(flow, TEACHER), e, 25)) / 2)
+        return {"one": mean(out)}
+
+    show("instaflow", reflowed)
+    show("instaflow-one", one_step)
+
+
 def main():
+    snapflow()
+    instaflow()
     flow_maps()
     twinflow()
     self_e()
