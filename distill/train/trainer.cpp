@@ -239,8 +239,10 @@ void Trainer::visit_state(const std::function<void(const std::string&, Tensor&)>
           [&](const std::string& name, Tensor& value) { visit(place + name, value); });
     }
   for (auto& [name, runs] : setup_.trajectories) visit("trajectory/" + name, runs.table);
-  for (auto& [name, drawn] : setup_.drawn)
-    drawn->visit_state([&](const std::string& what, Tensor& value) { visit("drawn/" + name + "/" + what, value); });
+  for (auto& [name, drawn] : setup_.drawn) {
+    const std::string place = "drawn/" + name + "/";
+    drawn->visit_state([&](const std::string& what, Tensor& value) { visit(place + what, value); });
+  }
   for (auto& [name, follower] : followers_) visit("params/" + name, follower.counters());
   for (auto& [name, store] : setup_.stores) visit("store/" + name, store->table());
   for (auto& [name, controller] : setup_.controllers) visit("control/" + name, controller->state());
