@@ -96,6 +96,10 @@ class Builder {
       else
         sets_[set.key()] = make_dataset(set);
     }
+    for (const auto& [name, texts] : texts_)
+      if (const std::int64_t vocab = texts_.begin()->second->vocab(); texts->vocab() != vocab)
+        config_.child("data").child(name).fail(
+            fmt::format("sets of texts share one vocabulary; got {} and {}", vocab, texts->vocab()));
     if (sets_.empty() && texts_.empty()) config_.child("data").fail("a job needs at least one data set");
   }
 

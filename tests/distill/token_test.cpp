@@ -219,3 +219,62 @@ TEST_CASE("table models: a cache and left padding change no answer, and states a
   const Tensor pads = Tensor::of<std::int64_t>(std::vector<std::int64_t>{2, 2}, {2});
   CHECK(relative_error(slice(lm.logits(padded, ctx, {.left_pad = pads}), 1, 2), whole) < 1e-15);
 }
+
+TEST_CASE("token: right answers pull nowhere: equal views, constant advantages, agreeing favourites") {
+  const Batch batch = small_batch(7);
+  const Tensor z = randn({3, 6, 7}, 11), other = randn({3, 6, 7}, 12);
+  const auto pulled = [&](const std::string& text, const std::vector<Tensors>& targets) {
+    const auto term = term_of("{student: student, reduce: sum/token, " + text + "}");
+    const Valued v = run(*term, batch, {z}, targets);
+    return std::pair{v.value, std::sqrt(sum(square(v.gradients[0])).item())};
+  };
+  for (const char* d : {"kl(forward)", "kl(reverse)", "gkd(.5)", "skew(.1)", "skew_reverse(.1)", "tv", "akl", "uld",
+                        "alpha(.5)", "clipped_kl(.05)"}) {
+    CAPTURE(d);
+    const std::string text = std::string("target: teacher, divergence: ") + d;
+    const auto same = pulled(text, {{z + 3.0}}), apart = pulled(text, {{other}});
+    CHECK(std::abs(same.first) < 1e-12);
+    CHECK(same.second < 1e-7);
+    CHECK(apart.second > 1e-2);
+  }
+  // DPKD where both have one favourite: ln 2 a token, no gradient.
+  const auto agreed = pulled("target: teacher, divergence: dpkd(.1)", {{z * 2.0}});
+  CHECK(agreed.first == doctest::Approx(9 * std::log(2)));
+  CHECK(agreed.second < 1e-12);
+  CHECK(pulled("target: teacher, divergence: dpkd(.1)", {{other}}).second > 1e-3);
+  // ADPA: an advantage that is the same for every token teaches nothing.
+  CHECK(pulled("target: a, divergence: advantage", {{Tensor::full({3, 6, 7}, 2, DType::f64)}}).second < 1e-12);
+  CHECK(pulled("target: a, divergence: advantage", {{other}}).second > 1e-2);
+  // AVSD: identical views are one view; different ones are neither their geometric nor their arithmetic mean.
+  const auto three = [&](const std::string& map, const Tensor& last) {
+    return pulled("target: [a, b, c], divergence: kl(reverse), map: " + map, {{other}, {other}, {last}}).first;
+  };
+  CHECK(three("gated", other) == doctest::Approx(pulled("target: a, divergence: kl(reverse)", {{other}}).first));
+  const Tensor last = randn({3, 6, 7}, 13);
+  CHECK(std::abs(three("gated", last) - three("mean_logits", last)) > 1e-3);
+  CHECK(std::abs(three("gated", last) - three("mean_prob", last)) > 1e-3);
+  // T^2 keeps the gradient's size: at a high temperature it is the centred gap of logits over V.
+  const Tensor hot =
+      run(*term_of("{student: student, target: teacher, divergence: kl(forward), T: [1000, 1000], T2: true, "
+                   "reduce: sum/token}"),
+          batch, {z}, {{other}})
+          .gradients[0];
+  const Tensor gap = z - other, expected = (gap - mean(gap, {2}, true)) / 7.0;
+  const TokenPlaces places = places_of(batch);
+  CHECK(relative_error(pick_places(hot, places, {}), pick_places(expected, places, {})) < 5e-3);
+}
+
+TEST_CASE("token: the rate at which drafts are accepted is 1 - TV, and what is rejected makes the target's law whole") {
+  const auto s = softmax(randn({5}, 3)).values(), p = softmax(randn({5}, 4)).values();
+  double accepted = 0, left = 0, tv = 0;
+  for (std::size_t v = 0; v < 5; ++v) {
+    accepted += std::min(p[v], s[v]);
+    left += std::max(p[v] - s[v], 0.);
+    tv += std::abs(p[v] - s[v]) / 2;
+  }
+  CHECK(accepted == doctest::Approx(1 - tv));
+  for (std::size_t v = 0; v < 5; ++v) {
+    const double drawn = s[v] * std::min(1., p[v] / s[v]) + (1 - accepted) * std::max(p[v] - s[v], 0.) / left;
+    CHECK(drawn == doctest::Approx(p[v]));
+  }
+}
