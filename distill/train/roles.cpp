@@ -125,9 +125,13 @@ class RoleBuilder {
     CallArgs args(call);
     Role& role = setup_.roles.at(node.key());
     if (call.name == "zero_last") return clear_last(role);
-    const std::vector<std::string> known{"random", "copy", "near", "layers", "zero_last"};
+    const std::vector<std::string> known{"random", "copy", "extend", "near", "layers", "zero_last"};
     if (std::find(known.begin(), known.end(), call.name) == known.end()) fail_lookup(call, "initial value", known);
     const Role& from = role_named(args.word("role"), node);
+    if (call.name == "extend") {
+      args.done();
+      return copy_shared(*role.model, *from.model, node.child("init"));
+    }
     if (call.name == "layers") {
       const std::int64_t every = args.integer("every", 2, {.min = 1});
       args.done();
@@ -192,6 +196,19 @@ class RoleBuilder {
         at.fail(fmt::format("the other network has no {} of shape {}", name, p.parameter->value.shape().str()));
       assign_(p.parameter->value, found->second, name);
       if (p.parameter->shadow.defined()) assign_(p.parameter->shadow, found->second, name);
+    }
+  }
+
+  /// Everything that the other network has, by name; what it lacks (an end time's embedding) begins as it would.
+  static void copy_shared(Model& to, Model& from, Config& at) {
+    std::map<std::string, Parameter*> own;
+    for (const NamedParameter& p : parameters_of(to)) own[p.name] = p.parameter;
+    for (const NamedParameter& p : parameters_of(from)) {
+      const auto found = own.find(p.name);
+      if (found == own.end() || !(found->second->value.shape() == p.parameter->value.shape()))
+        at.fail(fmt::format("the network has no {} of shape {}", p.name, p.parameter->value.shape().str()));
+      assign_(found->second->value, p.parameter->value, p.name);
+      if (found->second->shadow.defined()) assign_(found->second->shadow, p.parameter->value, p.name);
     }
   }
 

@@ -17,15 +17,16 @@ struct RoleSettings {
 
 /// Fills roles and followers of `setup` from `method.roles` and `models` of a job. A role is
 ///
-///     R: {net: MODEL, init: random | copy(ROLE) | near(ROLE a) | layers(ROLE every=n) | zero_last, train: [GLOB, ..],
-///         statistics: running | batch, heads: {NAME: conv_reg(TAP like=ROLE.TAP)}, answer: HEAD, ema: {decay: .999},
-///         params: frozen | ema(of=ROLE decay=.999) | copy(of=ROLE every=n) | fresh | pool | trajectory | between,
-///         boundary: cm(.5)}
+///     R: {net: MODEL, init: random | copy(ROLE) | extend(ROLE) | near(ROLE a) | layers(ROLE every=n) | zero_last,
+///         train: [GLOB, ..], statistics: running | batch, heads: {NAME: conv_reg(TAP like=ROLE.TAP)}, answer: HEAD,
+///         ema: {decay: .999}, params: frozen | ema(of=ROLE decay=.999) | copy(of=ROLE every=n) | fresh | pool |
+///         trajectory | between, boundary: cm(.5)}
 ///
 /// A head takes taps of its role, then what `with=ROLE.TAP` (or `with=all(ROLE.TAP ..)`) names of others, as
 /// constants; `like` gives it the shapes it must produce. With `answer` the last result of a head is the role's output,
 /// in evaluation too. `train` names the parameters that move, all others stay. `statistics: batch` lets the batch norms
-/// of a role that is not trained look at the batch. `layers` takes block i from block n i of a deeper network.
+/// of a role that is not trained look at the batch. `layers` takes block i from block n i of a deeper
+/// network, `extend` all that a network with fewer parts has.
 /// `net: pixels(..)` is a synthetic set (distill/data/pixel_set.h), whose first values, and weights that are drawn,
 /// come later (distill/train/pixel_sets.h). Two roles of one model begin with different weights unless one copies the
 /// other; the role named as its model has those of the model's own seed. Returns the roles whose answers the job wants

@@ -181,6 +181,36 @@ TEST_CASE("flow maps: TwinFlow pulls its samples from where it sees fakes to whe
   for (std::size_t i = 0; i < g.size(); i += 2) CHECK(g[i] > 0);
 }
 
+TEST_CASE("flow maps: a network with two times begins as its teacher with one") {
+  const std::string dit = "dit(image=4 in=1 classes=2 width=16 depth=1 heads=2 label_drop=0";
+  const auto built = [&](const std::string& student) {
+    const OpenedJob opened =
+        open_job("ctm", {"job.task=tiny", "sample=[1, 4, 4]", "method.roles.student.init=extend(teacher)",
+                         "models.teacher={arch: " + dit + "), schedule: ve, out: x0}",
+                         "models.student={arch: " + student + ", schedule: ve, out: x0}"});
+    return build_job(opened.config, opened.file, kCpu);
+  };
+  Job job = built(dit + " times=2)");
+  Role &student = job.setup.roles.at("student"), &teacher = job.setup.roles.at("teacher");
+  std::uint64_t seed = 1;
+  for (const NamedParameter& p : parameters_of(teacher)) {
+    if (p.name != "head.weight") continue;  // it begins at zero, and with it every answer
+    p.parameter->value = cast(randn(p.parameter->value.shape(), ++seed), DType::f32);
+    for (const NamedParameter& q : parameters_of(student))
+      if (q.name == p.name) q.parameter->value = p.parameter->value;
+  }
+  const Tensor x = cast(randn({3, 1, 4, 4}, 7), DType::f32), label = Tensor::zeros({3}, DType::i64);
+  const Tensor t = Tensor::full({3}, 2, DType::f64), s = Tensor::full({3}, .5, DType::f64);
+  Pass pass;
+  const auto answer = [&](const Role& role) {
+    return role.net->eval({x, t, label, label, label, s}, {}, Grad::None, pass).out.values();
+  };
+  CHECK(answer(student) == answer(teacher));
+  CHECK(square(Tensor::from(answer(student), {48}, DType::f64)).values() != std::vector<double>(48, 0.0));
+  CHECK_THROWS_WITH_AS(built("dit(image=4 in=1 classes=2 width=8 depth=1 heads=2 times=2)"),
+                       doctest::Contains("of shape"), ConfigError);
+}
+
 TEST_CASE("flow maps: both sides of a comparison have one dropout mask") {
   Role role;
   role.name = "student";
