@@ -16,7 +16,7 @@ namespace retort {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::size_t kMainNumbers = 3, kFirstSamples = 8;
+constexpr std::size_t kMainNumbers = 4, kFirstSamples = 8;
 
 std::string base64(std::span<const std::uint8_t> bytes) {
   static constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -242,8 +242,10 @@ std::string chart_html(const ReportCurve& curve, const std::map<std::string, Met
   const Scale x = step_scale(lines), y = value_scale(lines, curve.log_scale);
   const auto y_ticks = y.log ? log_ticks(y.low, y.high) : linear_ticks(y.low, y.high, 5);
   std::string paths = grid_svg(y, y_ticks), legend;
+  double last_step = 0;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const std::string colour = fmt::format("c{}", i % kColours);
+    last_step = std::max(last_step, *std::max_element(lines[i].steps.begin(), lines[i].steps.end()));
     if (curve.smoothing > 0) {
       paths += fmt::format("<path class=\"line raw {}\" d=\"{}\"/>", colour, path_data(lines[i], lines[i].raw, x, y));
     }
@@ -261,7 +263,7 @@ std::string chart_html(const ReportCurve& curve, const std::map<std::string, Met
       escape_html(curve.title), kWidth, kHeight, paths);
   out += axis_html("x", "left", x, linear_ticks(x.low, x.high, 5));
   out += fmt::format("</div><ul class=\"legend\"><li class=\"step\">step <b>{}</b></li>{}</ul>",
-                     static_cast<std::int64_t>(x.high), legend);
+                     static_cast<std::int64_t>(last_step), legend);
   return out + "<script type=\"application/json\">" + readout_json(lines, x) + "</script></figure>";
 }
 

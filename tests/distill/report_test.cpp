@@ -95,6 +95,7 @@ TEST_CASE("report: values that cannot be drawn are gaps, not zeros") {
   const std::string one = chart_html({"x", {"a"}, false, 0}, {{"a", series({7})}});
   CHECK(first_line(one) == "M500.0 200.0h0");
   CHECK(contains(one, "class=\"line dot c0\""));
+  CHECK(contains(one, "step <b>1</b>"));
   CHECK(!contains(chart_html({"x", {"a"}, false, 0}, {{"a", series({7, 8})}}), "dot c0"));
   const std::string huge = chart_html({"x", {"a"}, false, 0}, {{"a", series({1e15, 1e15 + .125, 1e308, -1e308})}});
   CHECK(!contains(huge, "nan"));
