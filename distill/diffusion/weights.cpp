@@ -99,6 +99,11 @@ TimeWeight make_weight(const Call& call) {
                   cast(less(t, scalar_like(t, high)), DType::f64);
          };
        }},
+      {"exp",
+       [](CallArgs& args) -> TimeWeight {
+         const double tau = args.number("tau", {.above = 0});
+         return [tau](const WeightQuery& q) { return exp(cast(q.t, DType::f64) / tau); };
+       }},
       {"tan", [](CallArgs&) { return power(1, -1); }},
   };
   CallArgs args(call);

@@ -20,7 +20,7 @@ using TimeWeight = std::function<Tensor(const WeightQuery&)>;
 ///   min_snr(gamma space), min(SNR, gamma) on x0, over SNR on eps, over SNR + 1 on v (Hang et al. 2023; gamma 5)
 ///   edm(sigma_data), (s^2 + sd^2) / (s sd)^2 at s = sigma / alpha (Karras et al. 2022)
 ///   inv_var(cap), min(1 / sigma^2, cap), of the noise between s and t when s is given (cap none)
-///   box(from to), 1 for from <= t < to (to none), else 0
+///   exp(tau), e^(t / tau); box(from to), 1 for from <= t < to (to none), else 0
 ///   inv_dt, 1 / (t - s); tan_gap(c), tan((1 - (t - s)) pi / c) + 1 (TwinFlow, c 2.5); tan, 1 / (sigma_data tan t) on
 ///   trig, alpha / sigma on any schedule
 /// A weight on directions in one space becomes that on another by the size of conversion_slope. ConfigError naming the

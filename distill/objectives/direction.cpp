@@ -178,7 +178,8 @@ void parse_summand(DirectionSpec& s, Config& entry, std::size_t part, Space spac
   s.summands.push_back({Weight::parse(fields[0], numbers),
                         fields.size() == 3 ? make_weight(parse_call(fields[2])) : TimeWeight(), part});
   Read read = parse_read(fields[1], numbers, s.plan);
-  if (read.from == Read::From::out) {
+  const State* state = s.plan.find(read.at);
+  if (read.from == Read::From::out && state && !state->time.empty()) {  // what a role says of clean states is raw
     read.space = space;
     if (s.state.empty()) s.state = read.at;
   }

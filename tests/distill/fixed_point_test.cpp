@@ -134,6 +134,35 @@ TEST_CASE("fixed points: the delta score moves every sample by the distance betw
   CHECK(std::abs(distance("sources.default.conditions.source=0").mean) < 1e-6);
 }
 
+TEST_CASE("fixed points: editing and consistency of one prompt leave samples where they are") {
+  const auto moved = [](const std::string& slug, std::vector<std::string> overrides) {
+    overrides.insert(overrides.end(), {kOneClass, "optim.student={sgd: {lr: 1}}"});
+    const std::vector<double> begin = particles_after(slug, 0, overrides), end = particles_after(slug, 20, overrides);
+    double most = 0;
+    for (std::size_t i = 0; i < end.size(); ++i) most = std::max(most, std::abs(end[i] - begin[i]));
+    return most;
+  };
+  CHECK(moved("ssd-edit", {kGaussian}) < 1e-5);
+  CHECK(moved("ssd-edit", {kGaussian, "method.terms.push.sum=[[1, teacher(source)@z], [-1, noise]]"}) > .1);
+  const std::string point = "models.teacher.arch=gaussian(.7 -.3 std=.0001 schedule=vp)";
+  CHECK(moved("gcs", {point}) < 1e-4);  // all of its answers are the point
+  CHECK(moved("gcs", {}) > .1);
+}
+
+TEST_CASE("fixed points: repelled particles do not collapse") {
+  const std::vector<std::string> here{kGaussian, kOneClass, "method.numbers.s=1", "method.terms.repel.pred=z",
+                                      "method.terms.repel.target=z"};
+  const auto after = [&](const std::string& gamma) {
+    std::vector<std::string> overrides = here;
+    overrides.push_back("method.numbers.gamma=" + gamma);
+    return moments(particles_after("rsd-repulsive", 300, overrides));
+  };
+  const Moments apart = after("1.5"), together = after("0");
+  CHECK(apart.deviation > .4);
+  CHECK(together.mean == doctest::Approx(.7).epsilon(.1));
+  CHECK(together.deviation < .15);
+}
+
 TEST_CASE("fixed points: a denoiser learns the law of its data") {
   for (const char* slug : {"dsm", "edm", "flow-matching"}) {
     CAPTURE(slug);

@@ -16,6 +16,9 @@ using Filter = std::function<Tensor(const Tensor& g, const Clock& clock)>;
 ///                   common to both (Desideri 2012; PlacidDreamer, 2407.13976)
 ///   steady(below)   of parts h, e, n: h where t > below, else V |h| / |V| with V = e - n <e, n> / |n|^2, per sample
 ///                   (2312.09305)
+///   rewarded(N how) of N parts, one for each draw of noise, then N rewards of what they lead to, the weighted sum of
+///                   the N by rank or size of reward, per sample: minmax, .9 the mean of the best two less .1 that of
+///                   the worst two; best, the best alone; soft(tau), softmax(reward / tau) (RewardSDS, 2503.09601)
 using Combine = std::function<Tensor(const Tensors& parts, const Tensor& t, const Clock& clock)>;
 
 Filter make_filter(const Call& call, const NumberMap& numbers);

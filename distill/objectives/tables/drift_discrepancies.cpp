@@ -100,11 +100,34 @@ Discrepancy make_mean_gap(TableArgs&) {
   return of_batches("|mean y - mean p|^2",
                     [](const Tensor& y, const Tensor& p) { return sum(square(mean(y, {0}) - mean(p, {0}))); });
 }
+
+/// -f_i rho_i, whose descent drives features apart: rho_i = 2 / h_i (f_i - sum_j K_ij f_j / sum_j K_ij) over j != i,
+/// constant, K_ij = exp(-|f_i - f_j|^2 / h_i), h_i the median of the squares over log(n - 1), which stays log 2 for
+/// n = 2 (RSD, 2406.16683).
+Discrepancy make_repulsion(TableArgs&) {
+  Discrepancy d;
+  d.scope = Scope::batch;
+  d.formula = "-<f_i, sg(grad log sum_j K_ij)>";
+  d.value = [](const Comparison& c) {
+    const Tensor f = rows(c.pred), others = stop_gradient(rows(c.target));
+    const std::int64_t n = f.size(0);
+    if (n == 1) return sum(f * 0., {1});
+    const Tensor itself = eye(n, f.dtype(), f.device());
+    const Tensor apart = pairwise_distance(others, others, Metric::squared_l2);
+    const std::int64_t middle = 1 + (n - 2) / 2;  // a feature itself stands first
+    const Tensor median = slice(sort(apart - itself, 1).values, 1, middle, middle + 1);
+    const Tensor h = maximum(median / std::log(std::max(static_cast<double>(n - 1), 2.0)), 1e-12);
+    const Tensor near = exp(-apart / h) * (1.0 - itself);
+    const Tensor centre = matmul(near, others) / maximum(sum(near, {1}, true), 1e-30);
+    return -sum(f * stop_gradient(2.0 / h * (others - centre)), {1});
+  };
+  return d;
+}
 }  // namespace
 
 const Table<Discrepancy>& drift_discrepancies() {
   static const Table<Discrepancy> entries{
-      {"drift", make_drift}, {"coverage", make_coverage}, {"mean_gap", make_mean_gap}};
+      {"drift", make_drift}, {"coverage", make_coverage}, {"mean_gap", make_mean_gap}, {"repulsion", make_repulsion}};
   return entries;
 }
 

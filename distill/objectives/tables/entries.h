@@ -34,13 +34,15 @@ const Table<Discrepancy>& alignment_discrepancies();
 /// the whole batch), ofd, scaled_label(scale).
 const Table<Discrepancy>& feature_discrepancies();
 /// huber(c) per element; pseudo_huber(c), adaptive(p=1 c=.01) and barron(c=.001) of the whole vector;
-/// divergence(delta) of two predictions and a probe.
+/// divergence(delta) of two predictions and a probe; of points with confidences, point_map(groups=1 drop=.3) and
+/// point_confidence.
 const Table<Discrepancy>& regression_discrepancies();
 /// Those that take whole lists: hcl(4 2 1), mmd, nll_gauss, nd, acam, mask_dice, layer_kl(softness=10).
 const Table<Discrepancy>& list_discrepancies();
 /// nce(tau=.07), diagonal_ce, mi_alpha(alpha).
 const Table<Discrepancy>& contrastive_discrepancies();
-/// Of a batch of features against a batch of references: drift(.02 .05 .2), coverage(alpha=.5), mean_gap.
+/// Of a batch of features against a batch of references: drift(.02 .05 .2), coverage(alpha=.5), mean_gap,
+/// repulsion, [n] (its target the same features).
 const Table<Discrepancy>& drift_discrepancies();
 /// Of samples: none, standardize (per row: subtract the mean, divide by the unbiased deviation + 1e-7), normalize (rows
 /// to unit length), unit (every token), pool (global average), token(i), layer_norm, grid(n), attention_map(p=2),
