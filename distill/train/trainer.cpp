@@ -246,8 +246,10 @@ void Trainer::visit_state(const std::function<void(const std::string&, Tensor&)>
   for (auto& [name, follower] : followers_) visit("params/" + name, follower.counters());
   for (auto& [name, store] : setup_.stores) visit("store/" + name, store->table());
   for (auto& [name, controller] : setup_.controllers) visit("control/" + name, controller->state());
-  for (auto& [name, source] : setup_.sources)
-    source->visit_state([&](const std::string& what, Tensor& value) { visit("source/" + name + "/" + what, value); });
+  for (auto& [name, source] : setup_.sources) {
+    const std::string place = "source/" + name + "/";
+    source->visit_state([&](const std::string& what, Tensor& value) { visit(place + what, value); });
+  }
 }
 
 void Trainer::seek(std::int64_t step) {
