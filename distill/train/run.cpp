@@ -214,8 +214,10 @@ class Run {
     const auto teacher_answers =
         teacher == job_.setup.roles.end() ? student_answers : answers_of(teacher->second, job_.eval.data, shown);
     const Dataset& set = *job_.eval.data.set;
-    const auto answer = [&](const Answer& a) {
-      return ReportAnswer{set.class_names()[static_cast<std::size_t>(a.label)], a.probability};
+    const auto answer = [&](const Answer& a) {  // a network may know more classes than the set
+      const auto label = static_cast<std::size_t>(a.label);
+      const bool named = label < set.class_names().size();
+      return ReportAnswer{named ? set.class_names()[label] : fmt::format("class {}", label), a.probability};
     };
     for (std::size_t k = 0; k < shown.size(); ++k)
       data.samples.push_back({thumbnail_png(set, shown[k]), "",
