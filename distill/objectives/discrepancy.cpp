@@ -33,7 +33,7 @@ const Table<Discrepancy>& discrepancies() {
 }
 
 const Table<State>& all_states() {
-  static const auto all = joined<State>({&states(), &trajectory_states()});
+  static const auto all = joined<State>({&states(), &trajectory_states(), &patch_states()});
   return all;
 }
 

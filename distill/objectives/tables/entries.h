@@ -68,13 +68,16 @@ const Table<UnitWeight>& unit_weights();
 /// role=teacher cond=given guide=none live=false steps=1 by=ddim) along a role's flow; jump(x STATE t s), a DDIM step
 /// with a known clean prediction; noise_ratio(x STATE TIME), a number.
 const Table<State>& states();
-/// Entries of states(), of masked autoencoders: patches(STATE patch mask=.75 views=1 which=hidden|visible) and
+/// Of masked autoencoders: patches(STATE patch mask=.75 views=1 which=hidden|visible) and
 /// hog(STATE patch cell=8 mask views which), rows [n, views * k, d] that nn/models/mae.h hides or shows at the step.
-State make_patches_state(TableArgs& args);
-State make_hog_state(TableArgs& args);
+const Table<State>& patch_states();
 /// turn(STATE STATE b), landing(STATE t s role=teacher cond=given guide=none live=false) of a role's jump, clock(TIME),
 /// still(STATE), probe(STATE TIME NOISE delta), shifted(STATE a b limit), self_evaluation(x STATE null cond t s).
 const Table<State>& trajectory_states();
+/// What a state is made from: an earlier state or time. Throws ConfigError when there is none of that name.
+const Tensor& named(const StateInput& in, const std::string& name);
+/// role=teacher cond=given guide=none live=false: who is asked on the way to a state, and under which condition.
+Read asked_of(TableArgs& args);
 
 /// [n, ...] -> [n, features], 16-bit data widened: what follows is a loss.
 Tensor rows(const Tensor& t);

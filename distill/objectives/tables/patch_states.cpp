@@ -34,28 +34,34 @@ bool parse_side(TableArgs& args) {
   const Call side{args.word("which", "hidden"), {}, "which"};
   return lookup(std::map<std::string, bool>{{"hidden", true}, {"visible", false}}, side, "side of the mask");
 }
-}  // namespace
 
-State make_patches_state(TableArgs& args) {
+State make_patches(TableArgs& args) {
   const std::string from = args.word("state");
   const std::int64_t patch = parse_extent(args, "patch", 16);
   const PatchMask mask = parse_mask(args);
   const bool hidden = parse_side(args);
   return {{}, {}, [=](const StateInput& in) {
-            return masked_rows(in, patches_of(stop_gradient(in.states.at(from)), patch), mask, hidden);
+            return masked_rows(in, patches_of(stop_gradient(named(in, from)), patch), mask, hidden);
           }};
 }
 
-State make_hog_state(TableArgs& args) {
+State make_hog(TableArgs& args) {
   const std::string from = args.word("state");
   const std::int64_t patch = parse_extent(args, "patch", 16), cell = parse_extent(args, "cell", 8);
   const PatchMask mask = parse_mask(args);
   const bool hidden = parse_side(args);
   return {{}, {}, [=](const StateInput& in) {
-            const Tensor cells = oriented_gradients(stop_gradient(in.states.at(from)), cell);
+            const Tensor cells = oriented_gradients(stop_gradient(named(in, from)), cell);
             const Tensor rows = layer_norm(patches_of(cells, patch / cell), {}, {}, 1e-5);
             return masked_rows(in, rows, mask, hidden);
           }};
+}
+
+}  // namespace
+
+const Table<State>& patch_states() {
+  static const Table<State> entries{{"patches", make_patches}, {"hog", make_hog}};
+  return entries;
 }
 
 }  // namespace retort

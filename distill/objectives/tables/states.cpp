@@ -12,12 +12,22 @@
 
 namespace retort {
 
-namespace {
 const Tensor& named(const StateInput& in, const std::string& name) {
   const auto found = in.states.find(name);
   if (found == in.states.end()) throw ConfigError("points: there is no state or time {} before this one", name);
   return found->second;
 }
+
+Read asked_of(TableArgs& args) {
+  Read read;
+  read.role = args.word("role", "teacher");
+  read.cond = args.word("cond", "given");
+  read.live = args.word("live", "false") == "true";
+  if (const auto scale = args.optional_call("guide")) read.guide = args.of(*scale);
+  return read;
+}
+
+namespace {
 
 State of_state(const std::string& from, std::function<Tensor(const Tensor&)> f) {
   return {{}, {}, [from, f = std::move(f)](const StateInput& in) { return f(named(in, from)); }};
@@ -75,16 +85,6 @@ State make_fresh_noise(TableArgs& args) {
             if (x.meta()) return Tensor::empty(x.shape(), x.dtype(), x.device());
             return keyed_noise(in.pass.rng, "fresh_noise", in.pass.step, in.batch.sample)(x, draw);
           }};
-}
-
-/// role=teacher cond=given guide: who is asked on the way to a state, and under which condition.
-Read asked_of(TableArgs& args) {
-  Read read;
-  read.role = args.word("role", "teacher");
-  read.cond = args.word("cond", "given");
-  read.live = args.word("live", "false") == "true";
-  if (const auto scale = args.optional_call("guide")) read.guide = args.of(*scale);
-  return read;
 }
 
 /// What a role predicts at a noisy state, as a state of its own; told an end time, or with its gradient, if so asked.
@@ -220,8 +220,6 @@ const Table<State>& states() {
        }},
       {"predict", make_predict},
       {"dsa", make_dsa},
-      {"patches", make_patches_state},
-      {"hog", make_hog_state},
       {"same", [](TableArgs& args) { return of_state(args.word("state"), [](const Tensor& x) { return x; }); }},
       {"flip",
        [](TableArgs& args) { return of_state(args.word("state"), [](const Tensor& x) { return flip(x, {3}); }); }},

@@ -12,12 +12,6 @@
 namespace retort {
 
 namespace {
-const Tensor& named(const StateInput& in, const std::string& name) {
-  const auto found = in.states.find(name);
-  if (found == in.states.end()) throw ConfigError("points: there is no state or time {} before this one", name);
-  return found->second;
-}
-
 /// sqrt(1 - b^2) a + b other: a unit normal again (SlimFlow's annealing of pairs).
 State make_turn(TableArgs& args) {
   const std::string from = args.word("state"), other = args.word("other");
@@ -31,16 +25,13 @@ State make_turn(TableArgs& args) {
 /// Where a role's jump takes a state; constant unless live.
 State make_landing(TableArgs& args) {
   const std::string from = args.word("state"), t = args.word("t"), s = args.word("s");
-  Read read;
-  read.role = args.word("role", "teacher");
-  read.cond = args.word("cond", "given");
-  read.live = args.word("live", "false") == "true";
-  if (const auto scale = args.optional_call("guide")) read.guide = args.of(*scale);
+  const Read read = asked_of(args);
   return {{}, s, [=](const StateInput& in) {
             const Tensor x = read.live ? named(in, from) : stop_gradient(named(in, from));
             return in.ask(read, x, named(in, t), named(in, s));
           }};
 }
+
 /// A time as one feature, [n, 1].
 State make_clock(TableArgs& args) {
   return {{}, {}, [time = args.word("time")](const StateInput& in) {
