@@ -30,11 +30,7 @@ Reply NetFunction::call(const Tensors& weights, const Tensor& x, const Want& wan
   ctx.stop_after_taps = !want.out;
   Reply reply;
   reply.out = role_.model->forward(x, ctx);
-  ctx.tapped.resize(want.taps.size());
-  for (std::size_t i = 0; i < want.taps.size(); ++i)
-    if (!ctx.tapped[i].defined())
-      throw ConfigError("role {}: its model has no tap {}.{}", role_.name, want.taps[i].path, want.taps[i].port);
-  reply.taps = std::move(ctx.tapped);
+  reply.taps = tapped(ctx, role_, want.taps);
   return reply;
 }
 

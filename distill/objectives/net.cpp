@@ -20,6 +20,14 @@ Ctx context_of(const Role& role, const Pass& pass, Grad grad, const Tensor& samp
   return ctx;
 }
 
+Tensors tapped(Ctx& ctx, const Role& role, const std::vector<TapId>& wanted) {
+  ctx.tapped.resize(wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    if (!ctx.tapped[i].defined())
+      throw ConfigError("role {}: its model has no tap {}.{}", role.name, wanted[i].path, wanted[i].port);
+  return std::move(ctx.tapped);
+}
+
 namespace {
 class ModelNet final : public Net {
  public:
@@ -65,11 +73,7 @@ class ModelNet final : public Net {
     } else {
       reply.out = role_.model->forward(x, ctx);
     }
-    ctx.tapped.resize(want.taps.size());
-    for (std::size_t i = 0; i < want.taps.size(); ++i)
-      if (!ctx.tapped[i].defined())
-        throw ConfigError("role {}: its model has no tap {}.{}", role_.name, want.taps[i].path, want.taps[i].port);
-    reply.taps = std::move(ctx.tapped);
+    reply.taps = tapped(ctx, role_, want.taps);
     return reply;
   }
 

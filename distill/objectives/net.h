@@ -88,6 +88,8 @@ using Roles = std::map<std::string, Role>;
 
 /// The context in which a module of `role` answers: parameters are leaves and statistics are kept only for Grad::Train.
 Ctx context_of(const Role& role, const Pass& pass, Grad grad, const Tensor& samples);
+/// What a forward pass of `role` left at `wanted`, in their order. Throws ConfigError when the model has no such tap.
+Tensors tapped(Ctx& ctx, const Role& role, const std::vector<TapId>& wanted);
 
 /// A net that runs a model (the role's own) in the role's compute dtype.
 std::unique_ptr<Net> model_net(const Role& role);
