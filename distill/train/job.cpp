@@ -205,6 +205,10 @@ class Builder {
       const std::string source = from.as<std::string>();
       lookup(setup().sources, Call{source, {}, from.where()}, "source");
       auto term = make_term(t.key(), t, numbers_, noise_schedule());
+      for (const std::string& own : setup().sources.at(source)->states())  // which its batches bring: not made again
+        if (term->plan().find(own))
+          t.child("points").fail(
+              fmt::format("source {} brings a state {} of its own; name this point otherwise", source, own));
       for (const Read& r : term->reads()) check_read(r, *term, source, t);
       for (const std::string& asked : term->asks()) lookup(setup().roles, Call{asked, {}, t.where()}, "role");
       setup().terms[t.key()] = std::move(term);

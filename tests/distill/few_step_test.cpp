@@ -273,3 +273,9 @@ TEST_CASE("few steps: random levels, and calls moved off the path along a straig
   const auto t = aside.more.at("t_in").values();
   CHECK(*std::max_element(t.begin(), t.end()) > *std::min_element(t.begin(), t.end()) + 100);
 }
+
+TEST_CASE("few steps: a point may not have the name of a state that its source brings") {
+  CHECK_NOTHROW(trial("tfd"));
+  CHECK_THROWS_WITH_AS(trial("tfd", {"method.terms.drift.points.ref=fresh_noise(2)"}),
+                       doctest::Contains("source gen brings a state ref"), ConfigError);
+}
