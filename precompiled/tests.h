@@ -6,4 +6,6 @@
 #include <random>
 #include <sstream>
 
-#include "precompiled/engine.h"
+#include "distill/train/run.h"
+#include "precompiled/distill.h"
+#include "tests/op_case.h"
