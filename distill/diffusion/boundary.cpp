@@ -53,10 +53,10 @@ Tensor clean_of_jump(const Tensor& x_s, const Tensor& x, const Tensor& t, const 
 }
 
 namespace {
-using Kind = NoiseSchedule::Kind;
+using Levels = NoiseSchedule::Kind;
 
 struct Entry {
-  std::vector<Kind> schedules;  ///< none: all
+  std::vector<Levels> schedules;  ///< none: all
   bool end_time;
   Boundary (*make)(CallArgs&);
 };
@@ -73,11 +73,11 @@ Boundary make_lcm(CallArgs& args) {
 const std::map<std::string, Entry, std::less<>>& entries() {
   static const std::map<std::string, Entry, std::less<>> table{
       {"ddim_jump", {{}, false, make_jump}},
-      {"ctm", {{Kind::ve}, true, make_jump}},
-      {"trig", {{Kind::trig}, false, make_jump}},
-      {"mean_velocity", {{Kind::flow, Kind::ve}, true, make_jump}},
-      {"cm", {{Kind::ve}, false, make_cm}},
-      {"lcm", {{Kind::vp}, false, make_lcm}},
+      {"ctm", {{Levels::ve}, true, make_jump}},
+      {"trig", {{Levels::trig}, false, make_jump}},
+      {"mean_velocity", {{Levels::flow, Levels::ve}, true, make_jump}},
+      {"cm", {{Levels::ve}, false, make_cm}},
+      {"lcm", {{Levels::vp}, false, make_lcm}},
       {"plain", {{}, false, [](CallArgs&) { return Boundary(Boundary::Kind::plain); }}},
   };
   return table;
@@ -86,7 +86,7 @@ const std::map<std::string, Entry, std::less<>>& entries() {
 
 Boundary make_boundary(const Call& call, const NoiseSchedule& schedule) {
   const Entry& entry = lookup(entries(), call, "boundary");
-  const auto fits = [&](Kind kind) { return kind == schedule.kind(); };
+  const auto fits = [&](Levels kind) { return kind == schedule.kind(); };
   if (!entry.schedules.empty() && std::none_of(entry.schedules.begin(), entry.schedules.end(), fits))
     call.fail("it is of another schedule of noise; hint: ddim_jump is of every one");
   CallArgs args(call);
