@@ -50,7 +50,7 @@ Tensors aggregate_views(const MapInput& in) {
 Tensors first(const MapInput& in) { return in.targets[0]; }
 
 /// Everything that was read, one after the other.
-Tensors all(const MapInput& in) {
+Tensors all_read(const MapInput& in) {
   Tensors list;
   for (const Tensors& read : in.targets) list.insert(list.end(), read.begin(), read.end());
   return list;
@@ -149,7 +149,7 @@ TargetMap make_past(TableArgs& args) {
 const Table<TargetMap>& target_maps() {
   static const Table<TargetMap> entries{
       {"first", [](TableArgs&) -> TargetMap { return first; }},
-      {"all", [](TableArgs&) -> TargetMap { return all; }},
+      {"all", [](TableArgs&) -> TargetMap { return all_read; }},
       {"by_label", [](TableArgs&) -> TargetMap { return by_label; }},
       {"repeat", [](TableArgs&) -> TargetMap { return repeat; }},
       {"pick", make_pick},
