@@ -18,9 +18,9 @@ inline Tensor by_index(const Shape& shape, const std::function<double(const Dims
   return Tensor::from(out, shape, DType::f64);
 }
 inline double element(const Tensor& x, const Dims& at) {
-  std::int64_t offset = 0;
-  for (int a = 0; a < x.rank(); ++a) offset += at[a] * contiguous_strides(x.shape())[a];
-  return x.values()[static_cast<std::size_t>(offset)];
+  Layout one{{}, {}, x.layout().offset};
+  for (int a = 0; a < x.rank(); ++a) one.offset += at[a] * x.layout().strides[a];
+  return x.view(one).item();
 }
 
 }  // namespace retort::testing
