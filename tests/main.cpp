@@ -11,9 +11,7 @@ struct Counter : doctest::IReporter {
   explicit Counter(const doctest::ContextOptions&) {}
   void report_query(const doctest::QueryData&) override {}
   void test_run_start() override {}
-  void test_run_end(const doctest::TestRunStats& s) override {
-    cases_failed = s.numTestCasesFailed;
-  }
+  void test_run_end(const doctest::TestRunStats& s) override { cases_failed = s.numTestCasesFailed; }
   void test_case_start(const doctest::TestCaseData&) override { ++cases_run; }
   void test_case_reenter(const doctest::TestCaseData&) override {}
   void test_case_end(const doctest::CurrentTestCaseStats&) override {}
