@@ -147,9 +147,9 @@ class AtPoint final : public DrawnParams {
   double noise_;
 };
 
-class Between final : public DrawnParams {
+class BetweenPoints final : public DrawnParams {
  public:
-  Between(std::string store, const Trajectories& runs) : store_(std::move(store)), runs_(runs) {}
+  BetweenPoints(std::string store, const Trajectories& runs) : store_(std::move(store)), runs_(runs) {}
   void begin(Role& role, const DrawStep& at) override {
     const RunDraw d = draw_run(store_, runs_, at, 0, 0);
     const Tensor run = select(runs_.table, 0, d.run);
@@ -225,7 +225,7 @@ std::unique_ptr<DrawnParams> make_drawn_params(const Call& call, const Role& rol
     const std::string store = args.word("store");
     const Trajectories& runs = lookup(stores, Call{store, {}, call.where}, "store");
     if (call.name == "between") {
-      drawn = std::make_unique<Between>(store, runs);
+      drawn = std::make_unique<BetweenPoints>(store, runs);
     } else {
       const auto first = args.integer("first", 0, {.min = 0}), last = args.integer("last", first, {.min = first});
       const auto ahead = args.integer("ahead", 0, {.min = 0});

@@ -16,7 +16,7 @@ using namespace retort::test;
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 /// Images that take a while, count their readers, and fail at one index.
 class HardImages : public ToyImages {
@@ -40,8 +40,8 @@ class HardImages : public ToyImages {
 };
 
 void wait_for(const std::function<bool()>& condition) {
-  const auto deadline = Clock::now() + std::chrono::seconds(20);
-  while (!condition() && Clock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const auto deadline = SteadyClock::now() + std::chrono::seconds(20);
+  while (!condition() && SteadyClock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   REQUIRE(condition());
 }
 
@@ -128,13 +128,13 @@ TEST_CASE("prefetch: a changed mind is served, and the threads end, without wait
   for (const std::int64_t step : {7, 3}) {
     const std::int64_t before = set->reads();
     wait_for([&] { return set->reads() > before + 4; });
-    const Clock::time_point begin = Clock::now();
+    const SteadyClock::time_point begin = SteadyClock::now();
     CHECK(prefetcher->take({step, 0, 1}).index.size() == 1);
-    CHECK(Clock::now() - begin < std::chrono::seconds(1));
+    CHECK(SteadyClock::now() - begin < std::chrono::seconds(1));
   }
-  const Clock::time_point begin = Clock::now();
+  const SteadyClock::time_point begin = SteadyClock::now();
   prefetcher.reset();
-  CHECK(Clock::now() - begin < std::chrono::seconds(1));
+  CHECK(SteadyClock::now() - begin < std::chrono::seconds(1));
 }
 
 TEST_CASE("prefetch: the consumer's memory account sees what rows() shows it") {

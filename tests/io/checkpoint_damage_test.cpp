@@ -16,7 +16,7 @@ namespace {
 std::vector<bool> payload_map(const fs::path& path) {
   const std::string file = read_file(path);
   std::vector<bool> map(file.size());
-  for (const Record& record : sample_records()) {
+  for (const SampleRecord& record : sample_records()) {
     if (record.payload.size() < 64) continue;  // shorter ones could be found by chance
     const auto found =
         file.find(std::string(reinterpret_cast<const char*>(record.payload.data()), record.payload.size()));
@@ -114,8 +114,9 @@ TEST_CASE("io: one damaged tensor is named and leaves the others readable") {
   const TemporaryFolder folder;
   const std::string path = folder.file("model.h5");
   write_sample(path);
-  const std::vector<Record> records = sample_records();
-  const auto large = std::find_if(records.begin(), records.end(), [](const Record& r) { return r.name == "large"; });
+  const std::vector<SampleRecord> records = sample_records();
+  const auto large =
+      std::find_if(records.begin(), records.end(), [](const SampleRecord& r) { return r.name == "large"; });
   std::string file = read_file(path);
   const auto at = file.find(std::string(reinterpret_cast<const char*>(large->payload.data()), 64));
   REQUIRE(at != std::string::npos);
@@ -129,7 +130,7 @@ TEST_CASE("io: one damaged tensor is named and leaves the others readable") {
     CHECK(contains(text, path));
     CHECK(contains(text, "damaged"));
   }
-  for (const Record& record : records)
+  for (const SampleRecord& record : records)
     if (record.name != "large") CHECK(reader.bytes(record.name).size() == record.payload.size());
 }
 

@@ -14,7 +14,7 @@
 
 namespace retort::test {
 
-struct Record {
+struct SampleRecord {
   std::string name;
   DType dtype;
   Shape shape;
@@ -22,9 +22,9 @@ struct Record {
 };
 
 /// Records of every dtype: scalars, empty tensors, odd lengths, nested groups; more than fit one compact group.
-inline std::vector<Record> sample_records() {
+inline std::vector<SampleRecord> sample_records() {
   std::mt19937_64 random(11);
-  std::vector<Record> records;
+  std::vector<SampleRecord> records;
   const auto add = [&](const std::string& name, DType dtype, const Shape& shape) {
     std::vector<std::byte> payload(static_cast<std::size_t>(shape.product() * size_of(dtype)));
     for (std::byte& b : payload) b = static_cast<std::byte>(random() & (dtype == DType::boolean ? 1u : 0xffu));
@@ -55,14 +55,14 @@ inline Attributes sample_attributes() {
 inline void write_sample(const std::filesystem::path& path, const Attributes& attributes = sample_attributes()) {
   CheckpointWriter writer(path);
   for (const auto& [name, value] : attributes) writer.attribute(name, value);
-  for (const Record& r : sample_records()) writer.add(r.name, r.dtype, r.shape, r.payload);
+  for (const SampleRecord& r : sample_records()) writer.add(r.name, r.dtype, r.shape, r.payload);
   writer.commit();
 }
 
 /// Whether the file reads back as exactly what `write_sample` wrote. Damage surfaces as IoError.
 inline bool reads_as_sample(const std::filesystem::path& path, const Attributes& attributes = sample_attributes()) {
   const CheckpointReader reader(path);
-  const std::vector<Record> records = sample_records();
+  const std::vector<SampleRecord> records = sample_records();
   bool same = reader.attributes() == attributes && reader.entries().size() == records.size();
   for (std::size_t i = 0; same && i < records.size(); ++i) {
     const TensorEntry& entry = reader.entries()[i];

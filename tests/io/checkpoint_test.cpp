@@ -22,7 +22,7 @@ TEST_CASE("io: a checkpoint comes back bit for bit, in the order of writing") {
 
   const CheckpointReader reader(path);
   CHECK(reader.unreadable().empty());
-  for (const Record& record : sample_records()) {
+  for (const SampleRecord& record : sample_records()) {
     const TensorEntry* entry = reader.find(record.name);
     REQUIRE(entry != nullptr);
     CHECK(entry->bytes == static_cast<std::int64_t>(record.payload.size()));
@@ -46,7 +46,7 @@ TEST_CASE("io: equal input gives checkpoints of equal bytes") {
   const std::string a = read_file(folder.file("a.h5"));
   CHECK(a == read_file(folder.file("b.h5")));
   std::size_t payload = 0;
-  for (const Record& record : sample_records()) payload += record.payload.size();
+  for (const SampleRecord& record : sample_records()) payload += record.payload.size();
   CHECK(a.size() > payload);
   CHECK(a.size() < payload + 140'000);  // the long attribute and the structure
 }
