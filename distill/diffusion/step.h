@@ -34,15 +34,15 @@ Tensor jump(const Tensor& x0, const Tensor& eps, const Tensor& s, const NoiseSch
 
 /// Table `step`:
 ///   euler          one step of the flow on the line y(tau): (x / alpha, sigma / alpha) of variance-preserving
-///   schedules,
-///                  (x, t) of the others
-///   heun           the trapezoid on that line, 2 calls; order 2. A step to sigma = 0 stays Euler's (Karras et al.
-///   2022) ddim           the jump with (x0, eps) of x; order 1, exact where eps is constant along paths ddim_eta(eta)
-///   alpha_s x0 + sqrt(sigma_s^2 - k^2) eps + k noise, k = eta sigma_s / sigma_t sigma_{t|s} (Song et al.
+///                  schedules, (x, t) of the others
+///   heun           the trapezoid on that line, 2 calls; order 2. A step to sigma = 0 stays Euler's (Karras et al. 2022)
+///   ddim           the jump with (x0, eps) of x; order 1, exact where eps is constant along paths
+///   ddim_eta(eta)  alpha_s x0 + sqrt(sigma_s^2 - k^2) eps + k noise, k = eta sigma_s / sigma_t sigma_{t|s} (Song et al.
 ///                  2021, whose form for sigma^2 = 1 - alpha^2 this is); 1 is ancestral sampling
 ///   dpm1           (sigma_s / sigma_t) x + (alpha_s - alpha_t sigma_s / sigma_t) x0 (Lu et al. 2022): ddim, from x0
-///   alone renoise        alpha_s x0 + sigma_s noise: how consistency models take several steps n(k step)      k steps
-///   of another entry over equal distances in t
+///                  alone
+///   renoise        alpha_s x0 + sigma_s noise: how consistency models take several steps
+///   n(k step)      k steps of another entry over equal distances in t
 /// ConfigError naming the nearest entry.
 Step make_step(const Call& call);
 

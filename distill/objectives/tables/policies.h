@@ -32,11 +32,12 @@ struct Advantage {
 ///   log_ratio(A B)                      log pi_A - log pi_B of the token; old is the policy that sampled it
 ///   total(X)                            the sum of X over each response
 ///   budget(TEACHER limit penalty)       the reward while total(log_ratio(student TEACHER)) stays within the limit,
-///   else
-///                                       minus `penalty` times the excess (a constraint without multiplier)
+///                                       else minus `penalty` times the excess (a constraint without multiplier)
 ///   group(std|centre of=reward)         (X - mean) / (deviation + 1e-6) among responses to one prompt; centre: not
-///   divided rloo(of=reward)                     X - mean of the others to_go(X gamma=1 mean=false)         sum_{u >=
-///   t} gamma^(u - t) X_u, over the tokens that are left if `mean` after(X)                            sum_{u > t} X_u
+///                                       divided
+///   rloo(of=reward)                     X - mean of the others
+///   to_go(X gamma=1 mean=false)         sum_{u >= t} gamma^(u - t) X_u, over the tokens that are left if `mean`
+///   after(X)                            sum_{u > t} X_u
 ///   bounded(X most)                     X cut to [-most, most];  scaled(X by)
 ///   distinct                            1 - cosine of the token counts of a response and of another to the same
 ///                                       prompt, mean over the others
