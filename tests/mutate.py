@@ -76,7 +76,7 @@ def verdict(path):
     if built is None or built.returncode != 0:
         return "invalid"
     for f in filters(path):
-        r = run(["build/retort_tests", f"-tc={f}", f"-tce={UNCONCERNED}"], 400)
+        r = run(["build/retort_tests", f"-tc={f}", f"-tce={UNCONCERNED}", "--abort-after=1"], 400)
         if r is None or r.returncode != 0:
             return "killed"
     return "survived"
