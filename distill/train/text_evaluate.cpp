@@ -35,7 +35,7 @@ Tensor logits_at(const Role& role, const Batch& b, const TokenPlaces& places) {
   return z.dtype() == DType::f64 ? z : cast(z, DType::f32);
 }
 
-double total(const Tensor& values) { return sum(cast(values, DType::f64)).item(); }
+Tensor total(const Tensor& values) { return sum(cast(values, DType::f64)); }
 
 /// Rows first .. first + n of a set as they are.
 Batch rows_of(const TokenSet& set, std::int64_t first, std::int64_t n, Device device) {
@@ -58,22 +58,23 @@ void add_batch(TextSums& s, const Role& role, const Role* teacher, const TokenSe
   const TokenPlaces places = places_of(b);
   if (places.size() == 0) return;
   const Tensor z = logits_at(role, b, places);
-  const Tensor nats = cross_entropy(z, places.token), hits = equal(argmax(z, 1), places.token);
+  const Tensor nats = total(cross_entropy(z, places.token));
+  const Tensor right = sum(equal(argmax(z, 1), places.token));
   Tensor forward, reverse;
   if (teacher) {
     Tensor t = logits_at(*teacher, b, places);
     if (t.dtype() != z.dtype()) t = cast(t, z.dtype());
-    forward = kl_forward(z, t);
-    reverse = kl_reverse(z, t);
+    forward = total(kl_forward(z, t));
+    reverse = total(kl_reverse(z, t));
   }
   if (b.x.meta()) return;
   s.tokens += places.size();
   for (const std::int64_t token : places.token.values<std::int64_t>()) s.bytes += token < set.bytes();
-  s.right += sum(hits).item<std::int64_t>();
-  s.nats += total(nats);
+  s.right += right.item<std::int64_t>();
+  s.nats += nats.item();
   if (!teacher) return;
-  s.kl_forward += total(forward);
-  s.kl_reverse += total(reverse);
+  s.kl_forward += forward.item();
+  s.kl_reverse += reverse.item();
 }
 
 /// The role's responses to prompts first .. first + n, and the batch that they make.
@@ -111,7 +112,7 @@ Written write(const Role& role, const TextEvalSpec::Own& own, std::int64_t first
 
 void judge_own(TextScores& scores, const Role& role, const Role* teacher, const TextEvalSpec& spec, Device device) {
   const TextEvalSpec::Own& own = *spec.own;
-  const auto teachers_view = [&](const Batch& b) { return token_log_prob(states_of(*teacher, b), b, {}); };
+  const auto teachers_view = [&](const Batch& b) { return total(token_log_prob(states_of(*teacher, b), b, {})); };
   const std::int64_t count = std::min(own.count, own.set->size());
   if (device.kind == DeviceKind::meta) {
     if (teacher) teachers_view(text_batch_meta(std::min(spec.batch, count), widths_of(own), true));
@@ -126,7 +127,7 @@ void judge_own(TextScores& scores, const Role& role, const Role* teacher, const 
       if (static_cast<std::int64_t>(scores.shown.size()) < own.show)
         scores.shown.push_back({spell(*own.set, text.prompt), spell(*own.set, text.response)});
     }
-    if (teacher) teachers += total(teachers_view(w.batch));
+    if (teacher) teachers += teachers_view(w.batch).item();
   }
   scores.own_log_prob = its / tokens;
   if (teacher) scores.teacher_log_prob = teachers / tokens;

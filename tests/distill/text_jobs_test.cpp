@@ -62,13 +62,17 @@ TEST_CASE("text jobs: a teacher, then students of GKD and DistiLLM; scores in lo
     std::vector<std::string> overrides = small_student(teacher);
     if (name == "text_distillm") overrides.push_back("method.numbers.every=2");
     const TextJob job(name, folder, overrides);
-    Job planned = job.build(kMeta);
-    const std::int64_t peak = plan_job(planned).peak;
+    const std::int64_t peak = [&] {
+      Job planned = job.build(kMeta);
+      return plan_job(planned).peak;
+    }();
     const RunResult r = job.run();
     REQUIRE(r.finished);
-    CHECK(r.memory.allocator <= peak * 11 / 10);
+    CHECK(r.memory.allocator <= peak);
     REQUIRE(r.evaluations.size() == 3);
-    for (const auto& [words, e] : r.evaluations) {
+    for (const auto& evaluated : r.evaluations) {
+      const std::string& words = evaluated.first;
+      const Evaluation& e = evaluated.second;
       CAPTURE(words);
       REQUIRE(e.text);
       CHECK(e.text->bits_per_byte > e.cross_entropy / std::log(2.0));  // marks are paid for by bytes
@@ -108,10 +112,11 @@ TEST_CASE("text jobs: `best` follows bits per byte; what cannot be evaluated is 
 
 TEST_CASE("trainer: a term of weight 0 is looked at in inference mode and moves nothing") {
   const auto job_of = [](const std::string& dropout, const std::string& terms) {
-    const OpenedJob opened =
-        open_job("distillm", {"job.task=tiny", "run.dtype=f64",
-                              "models.student.arch=gpt2(context=64 width=16 depth=1 heads=2 dropout=" + dropout + ")",
-                              "method.phases.0.update.0.terms=" + terms});
+    const OpenedJob opened = open_job(
+        "distillm",
+        {"job.task=tiny", "run.dtype=f64",
+         "models.student.arch=gpt2(context=64 width=16 depth=1 heads=2 dropout=" + dropout + ")",
+         "method.phases=[{name: main, steps: job, update: [{train: [student], terms: " + terms + ", optim: job}]}]"});
     return build_job(opened.config, opened.file, kCpu);
   };
   const auto shown = [&](const std::string& dropout, const std::string& terms, const std::string& name) {
