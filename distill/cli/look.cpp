@@ -49,7 +49,12 @@ int eval(const std::string& target, const std::vector<std::string>& overrides, b
     std::printf("step %lld\n", static_cast<long long>(info.step));
   }
   for (const auto& [role, words] : job.eval.roles) {
-    const Evaluation e = evaluate(job.setup.roles.at(role), job.eval.data, kCpu);
+    const Evaluation e = evaluate_role(job, role);
+    if (e.text) {
+      fmt::print("{:<24} {}\n", words, text_summary(e));
+      for (const Continuation& c : e.text->shown) fmt::print("    {}|{}\n", c.prompt, c.text);
+      continue;
+    }
     std::printf("%-24s %6.2f %%  cross-entropy %.4f  (%lld samples)\n", words.c_str(), 100 * e.top1, e.cross_entropy,
                 static_cast<long long>(e.samples));
   }

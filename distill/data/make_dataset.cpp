@@ -33,7 +33,9 @@ std::shared_ptr<Dataset> make_image_folder(Config& config) {
 }
 
 std::shared_ptr<Dataset> make_whole(Config& config) {
-  const std::string kind = config.get_choice("kind", {"fashion-mnist", "idx", "image_folder", "patterns"});
+  const std::string kind =
+      config.get_choice("kind", {"fashion-mnist", "idx", "image_folder", "patterns", "text", "markov"});
+  if (kind == "text" || kind == "markov") config.fail("a set of texts has no images");
   if (kind == "patterns")
     return std::make_shared<PatternDataset>(
         config.get_int("count", kPositive), static_cast<int>(config.get_int("classes", 4, {.min = 1, .max = 16})),

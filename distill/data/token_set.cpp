@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "io/file.h"
+#include "distill/data/text_files.h"
 #include "tensor/error.h"
 #include "tensor/rng.h"
 
@@ -156,32 +156,12 @@ std::shared_ptr<TokenSet> make_markov(Config& c) {
   if (c.has("private")) set->set_private(c.get<TokenIds>("private"));
   return set;
 }
-
-/// Bytes as tokens; the end mark is id 256.
-std::shared_ptr<TokenSet> make_bytes(Config& c) {
-  const std::string text = read_file(c.get<std::string>("path"));
-  const auto prompt = static_cast<std::size_t>(c.get_int("prompt", 1, {.min = 1}));
-  const auto length = static_cast<std::size_t>(c.get_int("length", 64, {.min = 2}));
-  if (length <= prompt) c.child("length").fail("a text is longer than its prompt");
-  std::vector<TokenRow> rows;
-  for (std::size_t at = 0; at + length <= text.size(); at += length) {
-    TokenIds ids;
-    for (std::size_t i = 0; i < length; ++i) ids.push_back(static_cast<unsigned char>(text[at + i]));
-    const auto cut = ids.begin() + static_cast<std::ptrdiff_t>(prompt);
-    TokenRow row;
-    row.prompt.assign(ids.begin(), cut);
-    row.response.assign(cut, ids.end());
-    rows.push_back(std::move(row));
-  }
-  if (rows.empty()) c.child("path").fail("the file is shorter than one text");
-  return std::make_shared<TokenSet>(257, 256, std::move(rows));
-}
 }  // namespace
 
 std::shared_ptr<const TokenSet> make_token_set(Config& config) {
   const std::string kind = config.get<std::string>("kind");
   if (kind == "markov") return make_markov(config);
-  if (kind == "bytes") return make_bytes(config);
+  if (kind == "text") return make_text_set(config);
   return nullptr;
 }
 

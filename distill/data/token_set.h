@@ -41,11 +41,14 @@ class TokenSet {
   bool is_private(std::int64_t token) const {
     return !private_.empty() && private_.at(static_cast<std::size_t>(token));
   }
+  /// Tokens below it are the bytes of a text, those from it on are marks; 0: tokens are no bytes.
+  std::int64_t bytes() const { return bytes_; }
+  void set_bytes(std::int64_t count) { bytes_ = count; }
   /// Tokens that a teacher must not reveal. Throws ValueError for one outside the vocabulary.
   void set_private(const TokenIds& tokens);
 
  private:
-  std::int64_t vocab_, end_, group_, prompt_width_ = 0, width_ = 0, answer_width_ = 1, domains_ = 1;
+  std::int64_t vocab_, end_, group_, prompt_width_ = 0, width_ = 0, answer_width_ = 1, domains_ = 1, bytes_ = 0;
   std::vector<TokenRow> rows_;
   std::map<std::string, std::int64_t> told_widths_;
   std::vector<bool> private_;
@@ -56,7 +59,7 @@ class TokenSet {
 ///     {kind: markov, count, vocab: 16, prompt: 3, length: 12, domains: 1, sharpness: 2, law: 1, seed: 1, contrast:
 ///     false,
 ///      private: [ids]}
-///     {kind: bytes, path: FILE, prompt: 1, length: 64}      # consecutive pieces of a file, its bytes as tokens
+///     {kind: text, ..}      # files of text, their bytes as tokens: distill/data/text_files.h
 ///
 /// markov draws texts of a chain whose transition logits are normal with deviation `sharpness`, keyed by `law` and the
 /// domain. The four highest ids are marks: right and wrong (what a reviser is told of a response), apart, end. A

@@ -157,7 +157,7 @@ TokenPlaces places_of(const Batch& batch) {
   p.width = batch.x.size(1);
   if (batch.x.meta()) {
     const std::int64_t most = p.rows * (p.width - 1);
-    p.row = p.at = p.token = p.flat = Tensor::empty({most}, DType::i64, kMeta);
+    for (Tensor* ids : {&p.row, &p.at, &p.token, &p.flat}) *ids = Tensor::empty({most}, DType::i64, kMeta);
     p.share = Tensor::empty({most}, DType::f64, kMeta);
     p.length = Tensor::empty({p.rows}, DType::f64, kMeta);
     return p;

@@ -1,5 +1,7 @@
 #include "distill/train/evaluate.h"
 
+#include <cmath>
+
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/losses.h"
 #include "autograd/ops/nn.h"
@@ -15,6 +17,21 @@ Tensor logits_of(const Role& role, const DataBatch& b) {
   return out.dtype() == DType::f64 ? out : cast(out, DType::f32);
 }
 }  // namespace
+
+std::vector<std::pair<std::string, double>> metrics_of(const std::string& role, const Evaluation& e) {
+  std::vector<std::pair<std::string, double>> all{{"acc/top1/" + role, e.top1}, {"eval/ce/" + role, e.cross_entropy}};
+  if (!e.text) return all;
+  const auto add = [&](const char* name, const std::optional<double>& value) {
+    if (value) all.emplace_back(name + role, *value);
+  };
+  add("ppl/", std::exp(e.cross_entropy));
+  if (!std::isnan(e.text->bits_per_byte)) add("eval/bpb/", e.text->bits_per_byte);
+  add("kl/forward/", e.text->kl_forward);
+  add("kl/reverse/", e.text->kl_reverse);
+  add("own/log_prob/", e.text->own_log_prob);
+  add("own/teacher_log_prob/", e.text->teacher_log_prob);
+  return all;
+}
 
 Evaluation evaluate(const Role& role, const EvalData& data, Device device) {
   Evaluation e;

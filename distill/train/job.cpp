@@ -287,10 +287,13 @@ class Builder {
   }
 
   void read_eval() {
-    if (sets_.empty() || !sample_.empty() || !config_.has("eval")) return;  // nothing is classified
+    if ((sets_.empty() && texts_.empty()) || !sample_.empty() || !config_.has("eval")) return;  // nothing is held out
     EvalSpec& e = job_.eval;
     Config& c = config_.child("eval");
-    e.data = {set_named(c.child("set")), c.get_int("batch", 500, {.min = 1}), dtype_};
+    if (texts_.contains(c.get<std::string>("set")))
+      e.texts = parse_text_eval(c, texts_, setup().roles);
+    else
+      e.data = {set_named(c.child("set")), c.get_int("batch", 500, {.min = 1}), dtype_};
     e.every = c.get_int("every", 0, {.min = 0});
     if (c.has("protocol")) {
       const auto named = [this](Config& node) { return set_named(node); };
@@ -313,9 +316,12 @@ class Builder {
       if (!changes(role)) continue;
       known["acc/top1/" + role] = {"acc/top1/" + role, role, true};
       known["eval/ce/" + role] = {"eval/ce/" + role, role, false};
+      if (job_.eval.texts && job_.eval.texts->set->bytes() > 0)
+        known["eval/bpb/" + role] = {"eval/bpb/" + role, role, false};
     }
     if (known.empty()) config_.child("eval.roles").fail("name at least one role that the method trains");
-    const std::string usual = known.contains("acc/top1/student") ? "acc/top1/student" : known.begin()->first;
+    const std::string of_student = job_.eval.texts ? "eval/ce/student" : "acc/top1/student";
+    const std::string usual = known.contains(of_student) ? of_student : known.begin()->first;
     const std::string name = config_.get("run.keep_best", usual);
     job_.run.keep_best = lookup(known, Call{name, {}, config_.child("run.keep_best").where()}, "metric");
   }
@@ -414,6 +420,12 @@ void apply_trial(Config& method) {
     if (number.is_scalar() && number.as<std::string>() == "job")
       method.set("numbers." + value.key(), value.as<double>());
   }
+}
+
+Evaluation evaluate_role(const Job& job, const std::string& role) {
+  const Role& r = job.setup.roles.at(role);
+  if (job.eval.texts) return evaluate_texts(r, *job.eval.texts, job.setup.roles, job.setup.device);
+  return evaluate(r, job.eval.data, job.setup.device);
 }
 
 Job build_job(Config config, const fs::path& file, Device device, std::optional<std::uint64_t> seed) {

@@ -4,18 +4,21 @@
 
 #include "distill/train/evaluate.h"
 #include "distill/train/protocol.h"
+#include "distill/train/text_evaluate.h"
 #include "distill/train/top_k_table.h"
 #include "distill/train/trainer.h"
 
 namespace retort {
 
 struct EvalSpec {
-  EvalData data;
+  EvalData data;                                           ///< images; no set: `texts`
+  std::optional<TextEvalSpec> texts;                       ///< of language models
   std::int64_t every = 0;                                  ///< steps between evaluations; 0: only at phase ends
   std::vector<std::pair<std::string, std::string>> roles;  ///< role and the words it is reported under
 };
 
-/// The metric of an evaluation that decides which checkpoint `best` names: `acc/top1/ROLE` or `eval/ce/ROLE`.
+/// The metric of an evaluation that decides which checkpoint `best` names: `acc/top1/ROLE`, `eval/ce/ROLE` or
+/// `eval/bpb/ROLE`.
 struct KeepBest {
   std::string metric, role;
   bool higher = true;  ///< higher values are better
@@ -64,6 +67,9 @@ OpenedJob open_job(const std::string& name, const std::vector<std::string>& over
 /// Builds the job on `device` (cpu, or meta for planning). Every key must have been read by the end: throws ConfigError
 /// naming the unknown ones. `seed` replaces job.seed when given.
 Job build_job(Config config, const std::filesystem::path& file, Device device, std::optional<std::uint64_t> seed = {});
+
+/// The role on the job's evaluation data, images or texts. On the meta device only the shapes of one batch run.
+Evaluation evaluate_role(const Job& job, const std::string& role);
 
 /// Fills the stores of class means and of likeliest tokens, then the tables of answers (teachers with mode: cached) by
 /// running those roles over their source's data set; kept in `folder`/tables for resumption, together with the role's

@@ -1,5 +1,6 @@
 #include "distill/train/numbers.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -90,6 +91,15 @@ Weight Weight::parse(Config& node, const NumberMap& numbers) {
   Weight w;
   for (Config& c : node.items()) w.factors_.push_back(of(parse_call(c), numbers).factors_[0]);
   return w;
+}
+
+bool Number::is_zero() const {
+  const auto zero = [](const auto& point) { return point.second == 0; };
+  return !source_ && !loop_ && std::all_of(points_.begin(), points_.end(), zero);
+}
+
+bool Weight::is_zero() const {
+  return std::any_of(factors_.begin(), factors_.end(), [](const Number& n) { return n.is_zero(); });
 }
 
 double Weight::at(const Clock& clock) const {

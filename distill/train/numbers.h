@@ -31,6 +31,8 @@ class Number {
   /// 2017), from e^-5 of the way.
   static Number parse(Config& node);
   double at(const Clock& clock) const;
+  /// It is 0 at every step.
+  bool is_zero() const;
 
  private:
   double position(const Clock& clock) const;
@@ -57,6 +59,8 @@ class Weight {
   Weight() = default;  ///< 1
   explicit Weight(double constant) : factors_{Number(constant)} {}
   double at(const Clock& clock) const;
+  /// A factor is 0 at every step: what it weighs is only looked at.
+  bool is_zero() const;
 
  private:
   std::vector<Number> factors_;

@@ -17,6 +17,9 @@ using Time = std::chrono::steady_clock;
 double seconds_since(Time::time_point t) { return std::chrono::duration<double>(Time::now() - t).count(); }
 
 std::string percent(double share) { return fmt::format("{:.2f}", 100 * share); }
+std::string summary(const Evaluation& e) {
+  return e.text ? text_summary(e) : fmt::format("{} % ({} samples)", percent(e.top1), e.samples);
+}
 
 class Run {
  public:
@@ -102,11 +105,10 @@ class Run {
     const auto begin = Time::now();
     for (const auto& [role, words] : job_.eval.roles) {
       if (!moves(role, phase)) continue;
-      const Evaluation e = evaluate(job_.setup.roles.at(role), job_.eval.data, job_.setup.device);
-      const Metrics metrics{{"acc/top1/" + role, e.top1}, {"eval/ce/" + role, e.cross_entropy}};
+      const Evaluation e = evaluate_role(job_, role);
+      const Metrics metrics = metrics_of(role, e);
       folder_.write_metrics(trainer_->step(), metrics);
-      say(fmt::format("step {}: {} {} % ({} samples, {:.1f} s)", trainer_->step(), words, percent(e.top1), e.samples,
-                      seconds_since(begin)));
+      say(fmt::format("step {}: {} {} ({:.1f} s)", trainer_->step(), words, summary(e), seconds_since(begin)));
       if (saving) keep_best(metrics);
     }
     interval_begin_ = Time::now();
@@ -145,13 +147,12 @@ class Run {
   void finish(RunResult& result) {
     result.finished = true;
     drop_tables(job_);
-    for (const auto& [role, words] : job_.eval.roles)
-      result.evaluations.emplace_back(words, evaluate(job_.setup.roles.at(role), job_.eval.data, job_.setup.device));
+    for (const auto& [role, words] : job_.eval.roles) result.evaluations.emplace_back(words, evaluate_role(job_, role));
     judge_set(result);
     std::size_t width = 0;
     for (const auto& [words, e] : result.evaluations) width = std::max(width, words.size());
     for (const auto& [words, e] : result.evaluations)
-      say(fmt::format("{:<{}}  {:>6} %", words, width, percent(e.top1)));
+      say(fmt::format("{:<{}}  {:>6}", words, width, e.text ? text_summary(e) : percent(e.top1) + " %"));
     result.memory = {job_.predicted_peak, MemoryAccount::current_account().peak(), peak_resident_bytes()};
     say(result.memory.text());
     report(result);
@@ -196,9 +197,14 @@ class Run {
     }
     add_protocol(data);
     std::size_t i = 0;
-    for (const auto& [role, words] : job_.eval.roles)
-      data.numbers.push_back({words, percent(result.evaluations[i++].second.top1), "%",
-                              fmt::format("{} parameters", parameter_count(*job_.setup.roles.at(role).model))});
+    for (const auto& [role, words] : job_.eval.roles) {
+      const Evaluation& e = result.evaluations[i++].second;
+      const std::string size = fmt::format("{} parameters", parameter_count(*job_.setup.roles.at(role).model));
+      if (e.text)
+        add_text_scores(data, words, size, e);
+      else
+        data.numbers.push_back({words, percent(e.top1), "%", size});
+    }
     ReportTable memory{"Memory", {}, result.memory.text()};
     data.tables.push_back(memory);
     write_report(folder_.path(), data);
@@ -266,7 +272,7 @@ PlanReport plan_job(Job& job) {
   }
   drop_tables(job);
   MemoryAccount::current_account().reset_peak();
-  for (const auto& [role, words] : job.eval.roles) evaluate(job.setup.roles.at(role), job.eval.data, kMeta);
+  for (const auto& [role, words] : job.eval.roles) evaluate_role(job, role);
   if (job.protocol) run_protocol(*job.protocol, job.setup, job.eval.data, job.sizes);
   report.evaluation_peak = account.peak();
   report.peak = std::max(report.peak, report.evaluation_peak);

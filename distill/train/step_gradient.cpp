@@ -48,7 +48,7 @@ StepGradient::StepGradient(const Setup& setup, const UpdateSpec& update, const W
   for (std::size_t k = 0; k < update.terms.size(); ++k) {
     const auto& [name, weight] = update.terms[k];
     const Term& term = *setup.terms.at(name);
-    Share s{&term, 0, 0, name, setup.term_source.at(name), update.group[k], {}};
+    Share s{&term, 0, 0, name, setup.term_source.at(name), update.group[k], weight.is_zero(), {}};
     for (const Batch& b : batches_of(s.source)) s.units += term.units(b);
     if (term.scope() != Scope::sample) s.units = 1;
     if (s.units > 0) s.scale = weight.at(where.clock) / s.units;
@@ -117,25 +117,38 @@ void StepGradient::gather(Share& s) {
   }
 }
 
-/// A micro-batch, under the tape when its role moves; of a whole term the global batch, without.
-Batch StepGradient::batch_for(const Share& s, std::size_t i, Pass& tracked) {
+std::set<std::string> StepGradient::live_places() const {
+  std::set<std::string> live;
+  for (const Share& s : shares_)
+    if (!s.watched) live.insert(s.place());
+  for (const PutSpec& put : update_.puts) live.insert(put.source);
+  return live;
+}
+
+/// A micro-batch, under the tape (if there is one) when its role moves; of a whole term the global batch, without.
+Batch StepGradient::batch_for(const Share& s, std::size_t i, Pass* tracked) {
   if (s.whole()) return joined(batches_of(s.source));
-  if (is_live(s.source)) return draws_.live(s.source, where_.update, where_.rows, i, tracked);
+  if (tracked && is_live(s.source)) return draws_.live(s.source, where_.update, where_.rows, i, *tracked);
   return batches_of(s.source)[i];
 }
 
 void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccumulator>> groups) {
   Tape tape;
   Leaves leaves(tape);
-  Pass tracked = pass(&leaves);
+  Pass tracked = pass(&leaves), untracked = pass(nullptr);
+  untracked.training = false;
+  const std::set<std::string> live = live_places(), nobody;
   std::map<std::string, Batch> batches;
   std::map<std::string, Answers> answers;
   const auto takes_part = [&](const Share& s) { return s.whole() ? i == 0 : i < batches_of(s.source).size(); };
   for (const Share& s : shares_) {
     if (!takes_part(s)) continue;
     const std::string place = s.place();
-    if (!batches.contains(place)) batches[place] = batch_for(s, i, tracked);
-    answers.try_emplace(place, setup_.roles, setup_.stores, batches.at(place), trained_, tracked, where_.clock)
+    const bool pulled = live.contains(place);
+    if (!batches.contains(place)) batches[place] = batch_for(s, i, pulled ? &tracked : nullptr);
+    answers
+        .try_emplace(place, setup_.roles, setup_.stores, batches.at(place), pulled ? trained_ : nobody,
+                     pulled ? tracked : untracked, where_.clock)
         .first->second.wish(*s.term);
   }
   for (const PutSpec& put : update_.puts)
@@ -143,6 +156,7 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
   std::vector<Tensors> outputs(groups.size()), cotangents(groups.size());
   for (const Share& s : shares_) {
     if (!takes_part(s)) continue;
+    if (s.watched && !s.cotangents.empty()) continue;
     const Signals signals = answers.at(s.place()).signals(*s.term);
     if (!s.cotangents.empty()) {
       for (std::size_t r = 0; r < signals.size(); ++r)
@@ -154,11 +168,13 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
     }
     const Part part = s.term->eval(answers.at(s.place()).input(*s.term, signals));
     note(s, part, batches.at(s.place()));
+    if (s.watched) continue;
     outputs[s.group].push_back(part.total);
     cotangents[s.group].push_back(Tensor::scalar(s.scale, part.total.dtype(), part.total.device()));
   }
   for (auto& [source, answer] : answers) collect_puts(source, batches.at(source), answer);
   for (std::size_t group = 0; group < groups.size(); ++group) {
+    if (outputs[group].empty()) continue;
     groups[group]->attach(leaves);
     const Record record = group + 1 < groups.size() ? Record::keep : Record::release;
     tape.backward(outputs[group], cotangents[group], *groups[group], record);

@@ -46,7 +46,8 @@ class Draws {
 
 /// c_k / N_k of every term times its sum over units, pulled back into the accumulators. `sample` terms see one
 /// micro-batch at a time; `batch` terms over several micro-batches take two passes: signals of all of them without
-/// tape, the cotangent on the joined signals, then the pull-back piece by piece.
+/// tape, the cotangent on the joined signals, then the pull-back piece by piece. Where all terms of a source have
+/// weight 0 for good (a validation loss), roles answer in inference mode, without tape.
 class StepGradient {
  public:
   /// `where` says at which step of its phase and of the run the update stands.
@@ -68,6 +69,7 @@ class StepGradient {
     double units, scale;  ///< N_k, c_k / N_k
     std::string name, source;
     std::size_t group;
+    bool watched = false;                          ///< its weight is 0 at every step: nothing is pulled back
     std::vector<std::vector<Tensors>> cotangents;  ///< by micro-batch and read, when found in the first pass
     bool whole() const { return term->scope() == Scope::whole; }
     /// The batch it is evaluated on: a source's micro-batch, or all of them.
@@ -79,7 +81,9 @@ class StepGradient {
   /// Its role moves in this update, so its samples carry the tape.
   bool is_live(const std::string& source) const { return trained_.contains(setup_.sources.at(source)->role()); }
   void gather(Share& s);
-  Batch batch_for(const Share& s, std::size_t micro_batch, Pass& tracked);
+  /// Places where a term is pulled back.
+  std::set<std::string> live_places() const;
+  Batch batch_for(const Share& s, std::size_t micro_batch, Pass* tracked);
   void pull(std::size_t micro_batch, std::span<const std::unique_ptr<GradAccumulator>> groups);
   void note(const Share& s, const Part& part, const Batch& batch);
   void collect_puts(const std::string& source, const Batch& batch, Answers& answers);
