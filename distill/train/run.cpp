@@ -213,6 +213,8 @@ class Run {
 
   void add_generation(ReportData& data) {
     if (!job_.generation) return;
+    if (job_.generation->reference)
+      data.numbers.push_back({"real test images", fmt::format("{:.4g}", generated_.floor), "Fréchet", "the floor"});
     for (std::size_t i = 0; i < generated_.rows.size(); ++i) {
       const GeneratedRow& row = generated_.rows[i];
       const std::string calls = fmt::format("{} network calls", row.calls);
