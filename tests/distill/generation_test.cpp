@@ -7,6 +7,7 @@
 
 #include "autograd/ops/shape.h"
 #include "distill/train/run.h"
+#include "distill/train/state.h"
 #include "io/checkpoint.h"
 #include "tests/distill/child.h"
 #include "tests/io/test_files.h"
@@ -232,4 +233,37 @@ TEST_CASE("methods: samplers that train nothing write their samples, and none or
   CHECK(samples("mixed", "4") == samples("base", "1"));
   CHECK(samples("mixed", "1") != samples("mixed", "0"));
   CHECK(samples("mixed", "1").size() == 200);
+}
+
+TEST_CASE("jobs: the diffusion model of Fashion-MNIST and the students of its checkpoint are built and planned") {
+  const test::TemporaryFolder folder;
+  std::vector<std::string> overrides;  // the same on drawn patterns
+  for (const char* set : {"train", "test"})
+    overrides.push_back(fmt::format(
+        "data.{}={{kind: patterns, count: 128, classes: 10, size: 28, normalize: {{mean: .2860, std: .7060}}}}", set));
+  overrides.emplace_back("eval.generate.batch=10");
+  const OpenedJob teacher = open_job("fashion_edm", overrides);
+  {
+    Job job = build_job(teacher.config, teacher.file, kCpu);
+    CHECK(parameter_count(*job.setup.roles.at("student").model) <= 250000);
+    Trainer trainer(job.setup);
+    save_checkpoint(folder.path(), job.setup, trainer, {});
+  }
+  overrides.push_back("models.teacher.init_from=" + folder.path() + "/model.h5");
+  for (const char* name : {"cd", "dmd2", "sid", "scm", "meanflow", "progressive", "reflow"}) {
+    CAPTURE(std::string(name));
+    const OpenedJob opened = open_job(std::string("fashion_") + name, overrides);
+    Job job = build_job(opened.config, opened.file, kMeta);
+    const PlanReport plan = plan_job(job);
+    CHECK(plan.steps >= 1000);
+    CHECK(plan.evaluation_peak > 0);
+    std::map<std::string, std::int64_t> calls;
+    for (const GeneratedRow& row : run_generation(*job.generation, job.setup, job.eval.data).rows)
+      calls[row.name] = row.calls;
+    CHECK(calls == std::map<std::string, std::int64_t>{{"one step", 1},
+                                                       {"two steps", 2},
+                                                       {"teacher, one call", 1},
+                                                       {"teacher, two calls", 2},
+                                                       {"teacher, 35 calls", 35}});
+  }
 }
