@@ -42,11 +42,11 @@ int eval(const std::string& target, const std::vector<std::string>& overrides, b
   const fs::path file = is_run ? fs::path(target) / "resolved.yaml" : find_job(target);
   Job job = is_run ? build_job(Config::parse_file(file), file, kCpu) : build_job(read_job(file, overrides), file, kCpu);
   if (is_run) {
-    const auto checkpoint = best ? best_checkpoint(target) : newest_checkpoint(target);
-    if (!checkpoint) throw ConfigError("eval: {} has no complete checkpoint yet", target);
     Trainer trainer(job.setup);
-    const CheckpointInfo info = load_checkpoint(checkpoint->path, job.setup, trainer);
-    std::printf("step %lld\n", static_cast<long long>(info.step));
+    const auto checkpoint = best ? best_checkpoint(target) : newest_checkpoint(target);
+    if (!checkpoint && !trainer.finished()) throw ConfigError("eval: {} has no complete checkpoint yet", target);
+    const std::int64_t step = checkpoint ? load_checkpoint(checkpoint->path, job.setup, trainer).step : 0;
+    std::printf("step %lld\n", static_cast<long long>(step));
   }
   for (const auto& [role, words] : job.eval.roles) {
     const Evaluation e = evaluate_role(job, role);
@@ -60,6 +60,8 @@ int eval(const std::string& target, const std::vector<std::string>& overrides, b
   }
   if (job.protocol)
     fmt::print("{}", protocol_table(*job.protocol, run_protocol(*job.protocol, job.setup, job.eval.data, job.sizes)));
+  if (job.generation)
+    fmt::print("{}", generation_table(*job.generation, run_generation(*job.generation, job.setup, job.eval.data)));
   return 0;
 }
 
@@ -97,6 +99,7 @@ std::string parts_of(Config& method) {
       for (Config& c : method.child(section).items()) names.insert(c.get<std::string>("kind"));
     return fmt::format("{}", fmt::join(names, " "));
   };
+  if (!method.has("terms")) return "samplers";
   return kinds("terms") + ", " + kinds("sources");
 }
 }  // namespace

@@ -69,8 +69,10 @@ class Scale {
   std::vector<std::string> names() const {
     return literal_ ? std::vector<std::string>{} : std::vector<std::string>{name_};
   }
-  Tensor value(const NamedTensors& numbers) const {
-    return literal_ ? Tensor::scalar(*literal_, DType::f64) : find(numbers, name_, "number");
+  /// On the device of the predictions.
+  Tensor value(const NamedTensors& numbers, const NamedTensors& of) const {
+    return literal_ ? Tensor::scalar(*literal_, DType::f64, of.begin()->second.device())
+                    : find(numbers, name_, "number");
   }
   static const Tensor& find(const NamedTensors& tensors, const std::string& name, std::string_view what) {
     const auto hit = tensors.find(name);
@@ -94,7 +96,7 @@ Guidance scaled(const Scale& scale, const std::string& cond, const std::string& 
     return {{only}, {}, [only](const NamedTensors& of, const NamedTensors&) { return prediction(of, only); }};
   }
   return {{null, cond}, scale.names(), [=](const NamedTensors& of, const NamedTensors& numbers) {
-            return guide(prediction(of, null), prediction(of, cond), scale.value(numbers));
+            return guide(prediction(of, null), prediction(of, cond), scale.value(numbers, of));
           }};
 }
 
@@ -133,7 +135,7 @@ Guidance make_multi(const Call& call, CallArgs& args) {
     std::vector<Tensor> conds, values;
     for (std::size_t j = 0; j < names.size(); ++j) {
       conds.push_back(prediction(of, names[j]));
-      values.push_back(scales[j].value(numbers));
+      values.push_back(scales[j].value(numbers, of));
     }
     return guide_multi(prediction(of, "null"), conds, values);
   };
@@ -155,7 +157,7 @@ Guidance make_perp_neg(const Call& call, CallArgs& args) {
   g.apply = [=](const NamedTensors& of, const NamedTensors& numbers) {
     std::vector<Tensor> negatives;
     for (const std::string& name : names) negatives.push_back(prediction(of, name));
-    return guide_perp_neg(prediction(of, "null"), prediction(of, "cond"), negatives, weights, scale.value(numbers));
+    return guide_perp_neg(prediction(of, "null"), prediction(of, "cond"), negatives, weights, scale.value(numbers, of));
   };
   return g;
 }
@@ -175,7 +177,7 @@ Guidance make_extrapolate(const Call&, CallArgs& args) {
   const Scale w(args.call("w"));
   const std::string a = args.word("a"), b = args.word("b");
   return {{a, b}, w.names(), [=](const NamedTensors& of, const NamedTensors& numbers) {
-            return extrapolate(prediction(of, a), prediction(of, b), w.value(numbers));
+            return extrapolate(prediction(of, a), prediction(of, b), w.value(numbers, of));
           }};
 }
 }  // namespace

@@ -55,7 +55,9 @@ class Builder {
     read_stores();
     read_drawn_params(config_.child("method"), numbers_, setup());
     read_terms();
+    read_samplers();
     read_phases();
+    read_generation();
     read_eval();
     if (!config_.has("job.task")) return;
     for (const char* section : {"models", "sources", "optim"})  // a task offers more than a method needs
@@ -259,6 +261,14 @@ class Builder {
       at.fail(fmt::format("role {} is no denoiser", r.through));
   }
 
+  /// Of the method, and of the job.
+  void read_samplers() {
+    for (Config* owner : {&config_.child("method"), &config_})
+      if (owner->has("samplers"))
+        for (auto& [name, sampler] : parse_samplers(owner->child("samplers"), numbers_, setup().roles))
+          samplers_[name] = std::move(sampler);
+  }
+
   void read_phases() {
     Config& method = config_.child("method");
     PlanContext context;
@@ -275,7 +285,8 @@ class Builder {
     context.job_optim = &config_.child("optim");
     context.job_steps = &config_.child("run");
     for (const auto& [name, runs] : setup().trajectories) context.trajectories.insert(name);
-    setup().phases = parse_phases(method.child("phases"), context);
+    // Samplers need no training.
+    if (method.has("phases") || samplers_.empty()) setup().phases = parse_phases(method.child("phases"), context);
     allocate_trajectories(setup(), dtype_);
     const auto trained = trained_roles(setup());
     for (const std::string& name : changing_roles(setup()))
@@ -284,6 +295,21 @@ class Builder {
     for (const auto& [name, spec] : setup().followers)
       if (std::find(trained.begin(), trained.end(), spec.of) == trained.end())
         method.fail(fmt::format("role {} follows {}, but no update trains that", name, spec.of));
+  }
+
+  /// eval.generate, or a few samples of every sampler.
+  void read_generation() {
+    if (config_.has("eval") && config_.child("eval").has("generate")) {
+      const auto named = [this](Config& node) { return set_named(node); };
+      job_.generation =
+          parse_generation(config_.child("eval.generate"), samplers_, numbers_, setup().roles, role_settings(), named);
+      return;
+    }
+    if (samplers_.empty()) return;
+    Generation& few = job_.generation.emplace();
+    few.sample = sample_shape();
+    few.dtype = dtype_;
+    for (const auto& [name, sampler] : samplers_) few.rows.push_back({name, sampler});
   }
 
   void read_eval() {
@@ -299,8 +325,8 @@ class Builder {
       const auto named = [this](Config& node) { return set_named(node); };
       job_.protocol = parse_protocol(c.child("protocol"), config_.child("models"), named);
       job_.sizes = sizes();
-      if (!c.has("roles")) return;  // the set is all that is judged
     }
+    if ((job_.protocol || c.has("generate")) && !c.has("roles")) return;  // the set, or samples, are all that is judged
     for (Config& r : c.child("roles").items()) {
       lookup(setup().roles, Call{r.key(), {}, r.where()}, "role");
       e.roles.emplace_back(r.key(), r.as<std::string>());
@@ -341,6 +367,7 @@ class Builder {
   std::vector<std::string> cached_;
   std::map<std::string, std::string> store_source_;
   NumberMap numbers_;
+  Samplers samplers_;
   Shape sample_;
 };
 }  // namespace

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "distill/train/evaluate.h"
+#include "distill/train/generation.h"
 #include "distill/train/protocol.h"
 #include "distill/train/text_evaluate.h"
 #include "distill/train/top_k_table.h"
@@ -43,8 +44,9 @@ struct Job {
   std::vector<std::uint64_t> seeds;
   Setup setup;
   EvalSpec eval;
-  std::optional<Protocol> protocol;  ///< how a synthetic set is judged at the end
-  ModelSizes sizes;                  ///< of the job's data
+  std::optional<Protocol> protocol;      ///< how a synthetic set is judged at the end
+  std::optional<Generation> generation;  ///< what samplers are run, and how their samples are judged
+  ModelSizes sizes;                      ///< of the job's data
   RunSpec run;
   std::vector<TableSpec> tables;
   std::vector<ClassMean> class_means;

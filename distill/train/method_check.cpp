@@ -12,6 +12,7 @@
 #include "distill/train/controller.h"
 #include "distill/train/job.h"
 #include "distill/train/models.h"
+#include "distill/train/sampler.h"
 #include "distill/train/state.h"
 #include "distill/train/terms.h"
 #include "tensor/write.h"
@@ -296,13 +297,43 @@ Values evaluate_update(Config method, const Given& given, const std::string& pha
   return values;
 }
 
+/// What a sampler of the method makes of the given noise.
+double draw_given(Config method, const Given& given, const std::string& name) {
+  Roles roles;
+  add_roles(roles, method, given);
+  const Samplers samplers = parse_samplers(method.child("samplers"), numbers_of(method), roles);
+  const Tensor& noise = given.signals.at("noise");
+  SampleRequest request{{noise.size(1)}, arange(noise.size(0)), DType::f64, kCpu, {}};
+  request.noise = [&](const std::string& stream) -> StepNoise {
+    return [&given, begins = stream == "sampler/noise"](const Tensor&, int) {
+      return given.signals.at(begins ? "noise" : "fresh");
+    };
+  };
+  return weighted_sum({draw_samples(lookup(samplers, Call{name, {}, "checks"}, "sampler"), roles, request).x});
+}
+
 bool agree(double a, double b) { return std::abs(a - b) <= kAgree * std::max(1.0, std::abs(b)); }
 bool differ(double a, double b) { return !(std::abs(a - b) <= kDiffer * std::max(1.0, std::abs(b))); }
+
+void check_sampler(const Config& method, Config& check, const Given& given, std::vector<CheckResult>& results) {
+  const std::string name = check.get<std::string>("sampler");
+  const double expected = check.get_real("drawn"), got = draw_given(method, given, name);
+  results.push_back({"samples of " + name, expected, got, agree(got, expected)});
+  const auto mutants = check.get<std::vector<std::string>>("mutants");
+  if (mutants.empty()) check.fail("a check needs at least one mutant that must miss the samples");
+  for (const std::string& assignment : mutants) {
+    Config mutated = method;
+    mutated.apply_override(assignment);
+    const double value = draw_given(mutated, given, name);
+    results.push_back({"must miss: " + assignment, expected, value, differ(value, expected)});
+  }
+}
 
 void run_check(Config method, Config& check, std::vector<CheckResult>& results) {
   if (check.has("with"))
     for (const auto& assignment : check.get<std::vector<std::string>>("with")) method.apply_override(assignment);
   const Given given = parse_given(check);
+  if (check.has("sampler")) return check_sampler(method, check, given, results);
   const std::string phase = check.get("phase", "");
   const auto update = static_cast<std::size_t>(check.get_int("update", 0, {.min = 0}));
   const Values values = evaluate_update(method, given, phase, update);

@@ -29,6 +29,8 @@ struct CheckResult {
 ///         schedule: vp                                                     # of the given noisy states
 ///         nets: {teacher: gaussian(0 1 schedule=ve), ..}                   # roles that answer instead of signals
 ///         labels: {fake: [1, 1]}                                           # their other conditions
+///         sampler: NAME                                                    # of the method, in the place of an update
+///         drawn: 0.1                                                       # its samples times 1, 2, 3, ..
 ///         mutants: [terms.kd.T2=false]                                     # overrides that must change total, pull or
 ///                                                                          # gradient
 ///
@@ -37,7 +39,8 @@ struct CheckResult {
 /// ROLE.PARAMETER. Texts are `tokens`, and what a batch knows of them goes by its name (`mask`, `reward`). With `nets`,
 /// closed forms (or networks whose parameters are 0) in the place of roles, `given` holds x, noise and times alone, the
 /// states and signals of the terms that the check names are made of them as in a run, and `pull` is the gradient in the
-/// parameters of the trained roles, shifts before growths, times 1, 2, 3, .. Numbers left to the job have their `trial`
+/// parameters of the trained roles, shifts before growths, times 1, 2, 3, .. A sampler begins at
+/// the given `noise`, `fresh` is what its steps draw, sample i has label i. Numbers left to the job have their `trial`
 /// values, controlled ones their first. Values agree to 1e-9, relatively; a mutant must differ by 1e-3. Throws
 /// ConfigError for an unknown method, and for a preset without checks or with a check that lacks mutants.
 std::vector<CheckResult> check_method(const std::string& slug);

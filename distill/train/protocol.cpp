@@ -6,8 +6,8 @@
 #include "autograd/ops/create.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/shape.h"
+#include "distill/data/image_grid.h"
 #include "distill/train/pixel_sets.h"
-#include "io/image.h"
 #include "nn/grad_accumulator.h"
 
 namespace retort {
@@ -152,30 +152,8 @@ std::string protocol_table(const Protocol& protocol, const std::vector<ProtocolR
 }
 
 std::vector<std::uint8_t> set_grid_png(const PixelSet& set, int scale) {
-  const Shape& s = set.config.image;
-  const std::int64_t channels = s[0] == 1 ? 1 : 3, h = s[1], w = s[2], columns = set.config.per_class;
-  const std::int64_t cell_h = h * scale + 1, cell_w = w * scale + 1;
-  Image image;
-  image.channels = static_cast<int>(channels);
-  image.height = static_cast<int>(cell_h * set.config.classes);
-  image.width = static_cast<int>(cell_w * columns);
-  image.pixels.assign(static_cast<std::size_t>(image.height) * static_cast<std::size_t>(image.width) *
-                          static_cast<std::size_t>(channels),
-                      255);
   const Tensor x = set.config.shared ? set.x.value + set.shift.value : set.x.value;
-  const std::vector<double> values = x.values(), low = set.low.value.values(), high = set.high.value.values();
-  for (std::int64_t n = 0; n < set.slots(); ++n)
-    for (std::int64_t c = 0; c < channels; ++c)
-      for (std::int64_t r = 0; r < h * scale; ++r)
-        for (std::int64_t k = 0; k < w * scale; ++k) {
-          const auto from = static_cast<std::size_t>(((n * s[0] + c) * h + r / scale) * w + k / scale);
-          const auto ch = static_cast<std::size_t>(c);
-          const double v = (values[from] - low[ch]) / (high[ch] - low[ch]);
-          const std::int64_t row = n / columns * cell_h + r, column = n % columns * cell_w + k;
-          image.pixels[static_cast<std::size_t>((row * image.width + column) * channels + c)] =
-              static_cast<std::uint8_t>(std::lround(255 * std::min(1.0, std::max(0.0, v))));
-        }
-  return encode_png(image);
+  return image_grid_png(x, set.low.value.values(), set.high.value.values(), set.config.per_class, scale);
 }
 
 }  // namespace retort

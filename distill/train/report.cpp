@@ -106,6 +106,7 @@ std::string chart_title(const std::string& group) {
                                                             {"acc", "Accuracy"},
                                                             {"grad_norm", "Gradient norm"},
                                                             {"lr", "Learning rate"},
+                                                            {"frechet", "Frechet distance"},
                                                             {"kl", "KL divergence in nats"},
                                                             {"entropy", "Entropy in nats"},
                                                             {"ppl", "Perplexity"},

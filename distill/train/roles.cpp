@@ -353,6 +353,20 @@ Shape one_of(const Shape& sample) {
 }
 }  // namespace
 
+std::unique_ptr<Role> saved_role(Config& node, const RoleSettings& settings) {
+  const auto file = settings.locate(node.get<std::string>("net"));
+  node.set("net", std::filesystem::absolute(file).string());
+  const auto [arch, prefix] = saved_arch(file, node);
+  auto role = std::make_unique<Role>();
+  role->name = file.stem().string();
+  role->compute = settings.dtype == DType::f64 ? DType::f64 : DType::f32;
+  role->model = build_model(parse_call(arch, file.string()), settings.sizes);
+  load_role(file, *role, prefix);
+  finish(*role->model, *role, settings);
+  role->net = model_net(*role);
+  return role;
+}
+
 std::vector<std::string> build_roles(Config& job, const RoleSettings& settings, Setup& setup) {
   return RoleBuilder(job, settings, setup).build();
 }

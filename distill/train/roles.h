@@ -33,6 +33,11 @@ struct RoleSettings {
 /// in tables (`mode: cached`). Throws ConfigError at the key that is wrong.
 std::vector<std::string> build_roles(Config& job, const RoleSettings& settings, Setup& setup);
 
+/// A role of its own, not of the method: the model of a checkpoint, `node.net` (and `node.role` where the file holds
+/// several), with its weights and the settings' dtype and device. The file's path is made absolute in `node`. Throws
+/// ConfigError, IoError.
+std::unique_ptr<Role> saved_role(Config& node, const RoleSettings& settings);
+
 /// Shape of what a read of `role` gives, without the batch axis, found on shapes alone; the first tensor of a list.
 Shape shape_of(const Role& role, const Read& read, const RoleSettings& settings);
 

@@ -1,5 +1,6 @@
 #include "distill/train/run.h"
 
+#include <cctype>
 #include <chrono>
 #include <cmath>
 
@@ -149,6 +150,7 @@ class Run {
     drop_tables(job_);
     for (const auto& [role, words] : job_.eval.roles) result.evaluations.emplace_back(words, evaluate_role(job_, role));
     judge_set(result);
+    generate();
     std::size_t width = 0;
     for (const auto& [words, e] : result.evaluations) width = std::max(width, words.size());
     for (const auto& [words, e] : result.evaluations)
@@ -170,11 +172,60 @@ class Run {
                             {{"acc/set/" + name, row.mean}, {"acc/set deviation/" + name, row.deviation}});
     }
     table_ = protocol_table(*job_.protocol, protocol_);
-    for (std::string_view text = table_; !text.empty();) {
+    say_lines(table_);
+  }
+
+  void say_lines(std::string_view text) {
+    while (!text.empty()) {
       const std::size_t end = text.find('\n');
       say(std::string(text.substr(0, end)));
       text.remove_prefix(end + 1);
     }
+  }
+
+  /// Samples of every row: their distances, samples.h5 and a picture of each.
+  void generate() {
+    if (!job_.generation) return;
+    generated_ = run_generation(*job_.generation, job_.setup, job_.eval.data);
+    if (job_.generation->reference)
+      folder_.write_metrics(trainer_->step(), {{"frechet/real test images", generated_.floor}});
+    std::vector<std::pair<std::string, Tensor>> samples;
+    for (std::size_t i = 0; i < generated_.rows.size(); ++i) {
+      const GeneratedRow& row = generated_.rows[i];
+      samples.emplace_back(file_name(row.name), row.shown);
+      const auto picture = samples_png(*job_.generation, i, row);
+      if (!picture.empty())
+        write_file_atomic(folder_.path() / ("samples_" + file_name(row.name) + ".png"),
+                          std::as_bytes(std::span(picture)));
+      if (job_.generation->reference)
+        folder_.write_metrics(trainer_->step(), {{"frechet/" + row.name, row.mean},
+                                                 {"frechet deviation/" + row.name, row.deviation},
+                                                 {"network calls/" + row.name, static_cast<double>(row.calls)}});
+    }
+    save_tensors(folder_.path() / "samples.h5", samples);
+    say_lines(generation_table(*job_.generation, generated_));
+  }
+
+  static std::string file_name(std::string name) {
+    for (char& c : name)
+      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-') c = '_';
+    return name;
+  }
+
+  void add_generation(ReportData& data) {
+    if (!job_.generation) return;
+    if (job_.generation->reference)
+      data.numbers.push_back({"real test images", fmt::format("{:.4g}", generated_.floor), "Fréchet", "the floor"});
+    for (std::size_t i = 0; i < generated_.rows.size(); ++i) {
+      const GeneratedRow& row = generated_.rows[i];
+      const std::string calls = fmt::format("{} network calls", row.calls);
+      if (job_.generation->reference)
+        data.numbers.push_back(
+            {row.name, fmt::format("{:.4g}", row.mean), "Fréchet", fmt::format("± {:.2g}, {}", row.deviation, calls)});
+      auto picture = samples_png(*job_.generation, i, row);
+      if (!picture.empty()) data.pictures.push_back({fmt::format("{}, {}", row.name, calls), std::move(picture)});
+    }
+    data.tables.push_back({"Samples", {}, generation_table(*job_.generation, generated_), true});
   }
 
   void add_protocol(ReportData& data) {
@@ -196,6 +247,7 @@ class Run {
       if (!job_.eval.roles.empty()) add_answers(data);
     }
     add_protocol(data);
+    add_generation(data);
     std::size_t i = 0;
     for (const auto& [role, words] : job_.eval.roles) {
       const Evaluation& e = result.evaluations[i++].second;
@@ -237,6 +289,7 @@ class Run {
   std::unique_ptr<Trainer> trainer_;
   std::vector<ProtocolRow> protocol_;
   std::string table_;
+  GenerationResult generated_;
   CheckpointInfo info_;
   Time::time_point interval_begin_, begin_;
   std::int64_t interval_step_ = 0, begin_step_ = 0;
@@ -274,6 +327,7 @@ PlanReport plan_job(Job& job) {
   MemoryAccount::current_account().reset_peak();
   for (const auto& [role, words] : job.eval.roles) evaluate_role(job, role);
   if (job.protocol) run_protocol(*job.protocol, job.setup, job.eval.data, job.sizes);
+  if (job.generation) run_generation(*job.generation, job.setup, job.eval.data);
   report.evaluation_peak = account.peak();
   report.peak = std::max(report.peak, report.evaluation_peak);
   for (auto& [name, role] : job.setup.roles) {

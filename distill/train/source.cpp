@@ -91,8 +91,9 @@ class RolloutSource final : public Source {
     const Role& role = roles.at(spec_.role);
     const auto ids = sample_indices(r, batch);
     Batch b;
-    b.sample = b.index = Tensor::of<std::int64_t>(ids, {r.rows});
     const bool meta = spec_.device.kind == DeviceKind::meta;
+    b.sample = b.index =
+        meta ? Tensor::empty({r.rows}, DType::i64, spec_.device) : Tensor::of<std::int64_t>(ids, {r.rows});
     if (spec_.classes > 0) b.y = meta ? Tensor::empty({r.rows}, DType::i64, spec_.device) : classes(r, ids, pass);
     for (const auto& [name, label] : spec_.conditions)
       (name == "given" ? b.y : b.labels[name]) =
@@ -225,7 +226,7 @@ class RolloutSource final : public Source {
   std::vector<std::size_t> exit_levels(std::size_t n, const DrawRequest& r, const Tensor& sample,
                                        const Pass& pass) const {
     std::vector<std::size_t> exits(static_cast<std::size_t>(r.rows), n - 1);
-    if (spec_.exit == RolloutSpec::Exit::last) return exits;
+    if (spec_.exit == RolloutSpec::Exit::last || sample.meta()) return exits;
     const RngKey key = pass.rng.stream(r.stream + "/exit", static_cast<std::uint32_t>(r.step));
     const auto ids = sample.values<std::int64_t>();
     for (std::size_t i = 0; i < exits.size(); ++i) {

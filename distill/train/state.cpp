@@ -74,6 +74,12 @@ void load_role(const std::filesystem::path& file, Role& role, const std::string&
   refresh_shadows(role);
 }
 
+void save_tensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, Tensor>>& tensors) {
+  CheckpointWriter writer(file);
+  for (const auto& [name, value] : tensors) add_tensor(writer, name, value);
+  writer.commit();
+}
+
 std::vector<std::string> trained_roles(const Setup& setup) {
   std::set<std::string> names;
   for (const PhaseSpec& p : setup.phases)

@@ -24,6 +24,9 @@ void save_checkpoint(const std::filesystem::path& folder, Setup& setup, Trainer&
 /// The inverse. Throws IoError when a file is damaged, ConfigError when a frozen role is not the one of the run.
 CheckpointInfo load_checkpoint(const std::filesystem::path& folder, Setup& setup, Trainer& trainer);
 
+/// Writes tensors by name into one file that load and inspect understand. Throws IoError.
+void save_tensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, Tensor>>& tensors);
+
 /// Roles that some phase trains, in name order.
 std::vector<std::string> trained_roles(const Setup& setup);
 /// Roles that change during the run: the trained ones and their averages, in name order.

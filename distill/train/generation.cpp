@@ -1,0 +1,183 @@
+#include "distill/train/generation.h"
+
+#include <cmath>
+
+#include "autograd/ops/arithmetic.h"
+#include "autograd/ops/elementwise.h"
+#include "autograd/ops/shape.h"
+#include "distill/data/image_grid.h"
+#include "distill/objectives/match.h"
+#include "nn/layers/linear.h"
+#include "tensor/write.h"
+
+namespace retort {
+
+namespace {
+constexpr std::int64_t kShown = 100;
+
+/// The input of the last linear layer.
+TapId features_of(Model& model, Config& at) {
+  struct Finder final : Visitor {
+    std::string path;
+    void enter(const std::string&, Module& m) override {
+      if (dynamic_cast<const Linear*>(&m)) path = m.path();
+    }
+  } finder;
+  model.visit(finder);
+  if (finder.path.empty()) at.fail(fmt::format("{} has no linear layer; name a tap", model.arch()));
+  return {finder.path, "in"};
+}
+
+std::vector<float> per_channel(Config& section, const std::string& key, const std::vector<float>& usual) {
+  if (!section.has(key)) return usual;
+  if (section.child(key).is_scalar()) return std::vector<float>(usual.size(), section.get<float>(key));
+  return section.get<std::vector<float>>(key);
+}
+
+Generation::Features parse_features(Config& node, const RoleSettings& settings, const Normalization& usual) {
+  Generation::Features f;
+  f.net = saved_role(node, settings);
+  f.tap = node.has("tap") ? parse_tap(node.get<std::string>("tap")) : features_of(*f.net->model, node);
+  Config& given = node.child("normalize");
+  f.normalization = {per_channel(given, "mean", usual.mean), per_channel(given, "std", usual.stddev)};
+  if (f.normalization.mean.size() != usual.mean.size() || f.normalization.stddev.size() != usual.stddev.size())
+    given.fail(fmt::format("one number a channel, or one for all; the images have {}", usual.mean.size()));
+  return f;
+}
+
+/// [C, 1, 1], to be broadcast over images.
+Tensor channels(const std::vector<float>& values, const Tensor& like) {
+  const auto n = static_cast<std::int64_t>(values.size());
+  if (like.meta()) return Tensor::empty({n, 1, 1}, like.dtype(), like.device());
+  return Tensor::from(std::vector<double>(values.begin(), values.end()), {n, 1, 1}, like.dtype());
+}
+
+/// Values of images as bytes would keep them, in the normalisation of the network that looks at them.
+Tensor seen_by(const Generation::Features& f, const Tensor& x, const Normalization& own) {
+  const Tensor levels = round(clamp(x * channels(own.stddev, x) + channels(own.mean, x), 0, 1) * 255.0) / 255.0;
+  return (levels - channels(f.normalization.mean, x)) / channels(f.normalization.stddev, x);
+}
+
+/// Features [n, d] of images that lie in the normalisation `own`.
+Tensor features(const Generation::Features& f, const Tensor& x, const Normalization& own) {
+  Pass pass;
+  pass.training = false;
+  const Want want{.out = false, .taps = {f.tap}};
+  const Tensor value = f.net->net->eval({seen_by(f, x, own), {}, {}, {}, {}}, want, Grad::None, pass).taps.at(0);
+  return reshape(value, {x.size(0), -1});
+}
+
+FeatureMoments moments_of(const Generation& g, const std::shared_ptr<const Dataset>& set, Device device) {
+  FeatureMoments moments;
+  SequentialBatches batches(set, g.batch, g.dtype);
+  if (device.kind == DeviceKind::meta) {
+    features(g.features, batches.meta_batch(std::min(g.batch, set->size())).x, set->normalization());
+    return moments;
+  }
+  for (std::int64_t i = 0; i < batches.size(); ++i)
+    moments.add(features(g.features, batches.at(i).x, set->normalization()));
+  return moments;
+}
+
+void summarize(GeneratedRow& row) {
+  const auto n = static_cast<double>(row.distances.size());
+  for (const double d : row.distances) row.mean += d / n;
+  for (const double d : row.distances) row.deviation += (d - row.mean) * (d - row.mean);
+  row.deviation = n > 1 ? std::sqrt(row.deviation / (n - 1)) : 0;
+}
+
+GeneratedRow run_row(const Generation& g, const Generation::Row& row, const Setup& setup,
+                     const FeatureMoments& reference) {
+  GeneratedRow result{row.name, 0, {}, 0, 0, {}};
+  const bool meta = setup.device.kind == DeviceKind::meta;
+  Tensors shown;
+  std::int64_t kept = 0;
+  for (std::int64_t k = 0; k < (meta ? 1 : row.seeds); ++k) {
+    const Rng rng(Rng(setup.seed).stream(fmt::format("generate/{}", k)).key);
+    FeatureMoments moments;
+    for (std::int64_t first = 0; first < g.count; first += g.batch) {
+      const std::int64_t n = std::min(g.batch, g.count - first);
+      const auto drawn =
+          draw_samples(row.sampler, setup.roles, keyed_samples(rng, first, n, g.sample, g.dtype, setup.device));
+      result.calls = drawn.calls;
+      const Tensor seen = g.reference ? features(g.features, drawn.x, g.reference->normalization()) : Tensor();
+      if (meta) break;
+      if (g.reference) moments.add(seen);
+      if (k > 0 || kept == kShown) continue;
+      shown.push_back(copy_of(slice(drawn.x, 0, 0, std::min(n, kShown - kept))));
+      kept += shown.back().size(0);
+    }
+    if (g.reference && !meta) result.distances.push_back(frechet_distance(moments, reference));
+  }
+  if (!meta) result.shown = concat(shown, 0);
+  summarize(result);
+  return result;
+}
+}  // namespace
+
+Generation parse_generation(Config& node, const Samplers& samplers, const NumberMap& numbers, const Roles& roles,
+                            const RoleSettings& settings,
+                            const std::function<std::shared_ptr<const Dataset>(Config&)>& set_named) {
+  Generation g;
+  g.sample = settings.sample;
+  g.dtype = settings.dtype;
+  g.count = node.get_int("count", 10000, {.min = 2});
+  g.batch = node.get_int("batch", 250, {.min = 1});
+  g.reference = set_named(node.child("reference"));
+  g.features = parse_features(node.child("features"), settings, g.reference->normalization());
+  const std::int64_t seeds = node.get_int("seeds", 3, {.min = 1});
+  for (Config& r : node.child("rows").items()) {
+    Generation::Row row{r.key(), {}, r.get_int("seeds", seeds, {.min = 1})};
+    row.sampler = r.has("sampler") ? lookup(samplers, parse_call(r.child("sampler")), "sampler")
+                                   : parse_sampler(r, numbers, roles);
+    g.rows.push_back(std::move(row));
+  }
+  if (g.rows.empty()) node.child("rows").fail("name at least one: {one step: {sampler: NAME}}");
+  return g;
+}
+
+GenerationResult run_generation(const Generation& generation, const Setup& setup, const EvalData& test) {
+  GenerationResult results;
+  FeatureMoments reference;
+  if (generation.reference) {
+    reference = moments_of(generation, generation.reference, setup.device);
+    const FeatureMoments real = moments_of(generation, test.set, setup.device);
+    if (setup.device.kind != DeviceKind::meta) results.floor = frechet_distance(real, reference);
+  }
+  for (const Generation::Row& row : generation.rows) results.rows.push_back(run_row(generation, row, setup, reference));
+  return results;
+}
+
+std::string generation_table(const Generation& g, const GenerationResult& results) {
+  std::size_t width = 16;
+  for (const GeneratedRow& row : results.rows) width = std::max(width, row.name.size());
+  if (!g.reference) {
+    std::string text = fmt::format("{} samples each\n{:<{}} {:>6}\n", g.count, "sampler", width, "calls");
+    for (const GeneratedRow& row : results.rows) text += fmt::format("{:<{}} {:>6}\n", row.name, width, row.calls);
+    return text;
+  }
+  std::string text = fmt::format(
+      "Frechet distance of {} samples to {} images, features {}.{} of {}\n{:<{}} {:>6} {:>10} {:>10} {:>6}\n", g.count,
+      g.reference->size(), g.features.tap.path, g.features.tap.port, g.features.net->name, "samples", width, "calls",
+      "distance", "deviation", "seeds");
+  text += fmt::format("{:<{}} {:>6} {:>10.4g}\n", "real test images", width, "-", results.floor);
+  for (const GeneratedRow& row : results.rows)
+    text += fmt::format("{:<{}} {:>6} {:>10.4g} {:>10.2g} {:>6}\n", row.name, width, row.calls, row.mean, row.deviation,
+                        row.distances.size());
+  return text;
+}
+
+std::vector<std::uint8_t> samples_png(const Generation& g, std::size_t row, const GeneratedRow& result) {
+  const Shape& s = g.sample;
+  if (!g.reference || s.rank() != 3 || (s[0] != 1 && s[0] != 3)) return {};
+  const Normalization& own = g.reference->normalization();
+  std::vector<double> black, white;
+  for (std::size_t c = 0; c < own.mean.size(); ++c) {
+    black.push_back((0 - own.mean[c]) / own.stddev[c]);
+    white.push_back((1 - own.mean[c]) / own.stddev[c]);
+  }
+  const std::int64_t classes = g.rows[row].sampler.classes;
+  return image_grid_png(result.shown, black, white, classes > 0 && classes <= 20 ? classes : 10, 2);
+}
+
+}  // namespace retort
