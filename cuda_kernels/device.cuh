@@ -9,7 +9,7 @@
 //   RETORT_LAUNCH(stream, shape, kernel, arguments..)
 //
 // thread_index(), block_index(), block_extent(), grid_extent(); sync_block(), sync_warp(mask); shuffle, shuffle_xor,
-// shuffle_down, ballot; atomic_add; load_pack, store_pack; mma. A kernel that is written in these and nothing else runs
+// shuffle_down, ballot; atomic_add; load_pack, store_pack, load_pair; mma. A kernel that is written in these and nothing else runs
 // on both. Arguments are numbers, In, Out, and structs of them with `bind`.
 #pragma once
 #include <cstdint>

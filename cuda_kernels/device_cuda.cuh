@@ -73,6 +73,12 @@ RETORT_DEVICE void store_pack(T* p, const Pack<T, N>& v) {
   *reinterpret_cast<Pack<T, N>*>(p) = v;
 }
 
+/// Two neighbouring 16-bit values as one word, the first in the low half.
+template <class T>
+RETORT_DEVICE unsigned load_pair(const T* p) {
+  return *reinterpret_cast<const unsigned*>(p);
+}
+
 /// Fragments of one 16 x 8 x 16 product, as a warp holds them (PTX, mma.m16n8k16).
 struct MmaA {
   unsigned pair[4];

@@ -204,6 +204,14 @@ void store_pack(Pointer<T> p, const Pack<T, N>& pack) {
   for (int i = 0; i < N; ++i) p[i] = pack.value[i];
 }
 
+/// Two neighbouring 16-bit values as one word, the first in the low half.
+template <class T>
+unsigned load_pair(Pointer<T> p) {
+  require_aligned(p, 4);
+  const std::remove_const_t<T> low = p[0], high = p[1];
+  return low.bits | unsigned{high.bits} << 16;
+}
+
 struct MmaA {
   unsigned pair[4];
 };
