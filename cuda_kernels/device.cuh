@@ -9,8 +9,8 @@
 //   RETORT_LAUNCH(stream, shape, kernel, arguments..)
 //
 // thread_index(), block_index(), block_extent(), grid_extent(); sync_block(), sync_warp(mask); shuffle, shuffle_xor,
-// shuffle_down, ballot; atomic_add; load_pack, store_pack, load_pair; mma. A kernel that is written in these and nothing else runs
-// on both. Arguments are numbers, In, Out, and structs of them with `bind`.
+// shuffle_down, ballot; atomic_add; load_pack, store_pack, load_pair; mma. A kernel that is written in these and
+// nothing else runs on both. Arguments are numbers, In, Out, and structs of them with `bind`.
 #pragma once
 #include <cstdint>
 

@@ -14,7 +14,7 @@
 #define RETORT_DEVICE __device__ __forceinline__
 #define RETORT_UNROLL _Pragma("unroll")
 #define RETORT_SHARED(T, name, count) __shared__ T name[count]
-#define RETORT_SHARED_DYNAMIC(T, name)                         \
+#define RETORT_SHARED_DYNAMIC(T, name)                          \
   extern __shared__ __align__(16) unsigned char shared_bytes[]; \
   T* const name = reinterpret_cast<T*>(shared_bytes)
 #define RETORT_LAUNCH(stream, shape, kernel, ...) launch(stream, #kernel, shape, kernel, __VA_ARGS__)

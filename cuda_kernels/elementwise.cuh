@@ -24,7 +24,7 @@ RETORT_KERNEL void map_unary(In<T> x, Out<T> y, std::int64_t n, bool packed) {
   const std::int64_t packs = packed ? n / kPack<T> : 0;
   if (i < packs) {
     auto pack = load_pack<kPack<T>>(x + i * kPack<T>);
-  RETORT_UNROLL
+    RETORT_UNROLL
     for (int k = 0; k < kPack<T>; ++k) pack.value[k] = apply<F>(pack.value[k]);
     store_pack<kPack<T>>(y + i * kPack<T>, pack);
     return;
@@ -49,7 +49,7 @@ RETORT_KERNEL void map_binary(In<T> a, In<T> b, Out<R> y, std::int64_t n, bool p
   if (i < packs) {
     const auto left = load_pack<kPack<T>>(a + i * kPack<T>), right = load_pack<kPack<T>>(b + i * kPack<T>);
     Pack<R, kPack<T>> result;
-  RETORT_UNROLL
+    RETORT_UNROLL
     for (int k = 0; k < kPack<T>; ++k) result.value[k] = apply<F, T, R>(left.value[k], right.value[k]);
     store_pack<kPack<T>>(y + i * kPack<T>, result);
     return;

@@ -10,9 +10,9 @@ struct Steps {
   std::int64_t row, column;
 };
 
-inline constexpr int kTile = 64;        ///< rows and columns of y per block
-inline constexpr int kDepth = 16;       ///< of k per round, in f32
-inline constexpr int kPerThread = 4;    ///< rows and columns of y per thread, in f32
+inline constexpr int kTile = 64;      ///< rows and columns of y per block
+inline constexpr int kDepth = 16;     ///< of k per round, in f32
+inline constexpr int kPerThread = 4;  ///< rows and columns of y per thread, in f32
 inline constexpr unsigned kGemmThreads = 256;
 inline constexpr int kTileRow = kTile + 4;  ///< padded, so that stores along k meet different banks
 
@@ -30,8 +30,8 @@ RETORT_DEVICE void load_tile(Shared<float> tile, In<float> from, Steps steps, st
 }
 
 template <class Y>
-RETORT_DEVICE void finish(Out<Y> y, In<float> bias, std::int64_t row, std::int64_t column, std::int64_t m, std::int64_t n,
-                          Activation activation, float value) {
+RETORT_DEVICE void finish(Out<Y> y, In<float> bias, std::int64_t row, std::int64_t column, std::int64_t m,
+                          std::int64_t n, Activation activation, float value) {
   if (row >= m || column >= n) return;
   if (bias) value += bias[column];
   y[row * n + column] = narrow<Y>(activate(activation, value));
@@ -40,8 +40,8 @@ RETORT_DEVICE void finish(Out<Y> y, In<float> bias, std::int64_t row, std::int64
 template <class T>
 RETORT_KERNEL void gemm_f32(In<T> a, In<T> b, In<float> bias, Out<T> y, std::int64_t m, std::int64_t n, std::int64_t k,
                             Steps a_steps, Steps b_steps, Activation activation) {
-  RETORT_SHARED(float, left, kDepth * kTileRow);
-  RETORT_SHARED(float, right, kDepth * kTileRow);
+  RETORT_SHARED(float, left, kDepth* kTileRow);
+  RETORT_SHARED(float, right, kDepth* kTileRow);
   const int t = static_cast<int>(thread_index().x), r0 = t / 16 * kPerThread, c0 = t % 16 * kPerThread;
   const std::int64_t row = std::int64_t{block_index().y} * kTile, column = std::int64_t{block_index().x} * kTile;
   float sum[kPerThread][kPerThread] = {};
@@ -57,15 +57,13 @@ RETORT_KERNEL void gemm_f32(In<T> a, In<T> b, In<float> bias, Out<T> y, std::int
         w[i] = right[d * kTileRow + c0 + i];
       }
       RETORT_UNROLL
-      for (int i = 0; i < kPerThread; ++i)
-        RETORT_UNROLL
+      for (int i = 0; i < kPerThread; ++i) RETORT_UNROLL
       for (int j = 0; j < kPerThread; ++j) sum[i][j] = fmaf(x[i], w[j], sum[i][j]);
     }
     sync_block();
   }
   RETORT_UNROLL
-  for (int i = 0; i < kPerThread; ++i)
-    RETORT_UNROLL
+  for (int i = 0; i < kPerThread; ++i) RETORT_UNROLL
   for (int j = 0; j < kPerThread; ++j) finish<T>(y, bias, row + r0 + i, column + c0 + j, m, n, activation, sum[i][j]);
 }
 
@@ -106,26 +104,21 @@ RETORT_KERNEL void gemm_mma(In<T> a, In<T> b, In<float> bias, Out<Y> y, std::int
       MmaA x[2];
       MmaB w[4];
       RETORT_UNROLL
-      for (int i = 0; i < 2; ++i)
-        RETORT_UNROLL
+      for (int i = 0; i < 2; ++i) RETORT_UNROLL
       for (int q = 0; q < 4; ++q)
         x[i].pair[q] = load_pair(left + (r0 + 16 * i + group + q % 2 * 8) * kMmaRow + d + pair + q / 2 * 8);
       RETORT_UNROLL
-      for (int j = 0; j < 4; ++j)
-        RETORT_UNROLL
+      for (int j = 0; j < 4; ++j) RETORT_UNROLL
       for (int q = 0; q < 2; ++q) w[j].pair[q] = load_pair(right + (c0 + 8 * j + group) * kMmaRow + d + pair + q * 8);
       RETORT_UNROLL
-      for (int i = 0; i < 2; ++i)
-        RETORT_UNROLL
+      for (int i = 0; i < 2; ++i) RETORT_UNROLL
       for (int j = 0; j < 4; ++j) mma<T>(sum[i][j], x[i], w[j]);
     }
     sync_block();
   }
   RETORT_UNROLL
-  for (int i = 0; i < 2; ++i)
-    RETORT_UNROLL
-  for (int j = 0; j < 4; ++j)
-    RETORT_UNROLL
+  for (int i = 0; i < 2; ++i) RETORT_UNROLL
+  for (int j = 0; j < 4; ++j) RETORT_UNROLL
   for (int e = 0; e < 4; ++e)
     finish<Y>(y, bias, row + r0 + 16 * i + group + e / 2 * 8, column + c0 + 8 * j + pair + e % 2, m, n, activation,
               sum[i][j].value[e]);

@@ -143,7 +143,8 @@ class Device {
   virtual void synchronize(Stream stream) = 0;
   virtual void synchronize() = 0;
 
-  /// Copies of `bytes`, in stream order. Host memory must be pinned; it belongs to the copy until the stream gets there.
+  /// Copies of `bytes`, in stream order. Host memory must be pinned; it belongs to the copy until the stream gets
+  /// there.
   virtual void copy_to_device(void* device_memory, const void* pinned, std::size_t bytes, Stream stream) = 0;
   virtual void copy_to_host(void* pinned, const void* device_memory, std::size_t bytes, Stream stream) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes, Stream stream) = 0;
@@ -174,9 +175,9 @@ struct EmulatorOptions {
 };
 
 /// A device of this machine's own: work is put off until somebody waits for it and then runs in one of the orders that
-/// streams and events allow; kernels run thread by thread (emulate/block.h). Every byte has a shadow (emulate/memory.h):
-/// reads of what was never written, accesses out of bounds or after a release, and pairs of accesses that nothing
-/// orders are KernelFaults, whichever order is run.
+/// streams and events allow; kernels run thread by thread (emulate/block.h). Every byte has a shadow
+/// (emulate/memory.h): reads of what was never written, accesses out of bounds or after a release, and pairs of
+/// accesses that nothing orders are KernelFaults, whichever order is run.
 std::unique_ptr<Device> open_emulator(const EmulatorOptions& options = {});
 
 /// How many CUDA devices there are; 0 without a driver, and in a build without CUDA.

@@ -430,13 +430,15 @@ class Emulator final : public Device, private Binder {
     if (bytes == 0) return nullptr;
     Allocation* const memory = holder(p);
     if (!memory || memory->pinned != pinned)
-      throw PointerError(std::string(what) + ": wanted " + (pinned ? "pinned host memory" : "device memory") + "; got " +
+      throw PointerError(std::string(what) + ": wanted " + (pinned ? "pinned host memory" : "device memory") +
+                         "; got " +
                          (memory ? memory->pinned ? "pinned host memory" : "device memory" : "other host memory"));
     if (memory->released) throw PointerError(std::string(what) + ": the memory was released");
     const auto first = static_cast<std::size_t>(static_cast<const std::byte*>(p) - memory->region->data());
     if (bytes > memory->region->bytes() - first)
-      throw PointerError(std::string(what) + ": " + std::to_string(bytes) + " bytes from byte " + std::to_string(first) +
-                         " run over an allocation of " + std::to_string(memory->region->bytes()));
+      throw PointerError(std::string(what) + ": " + std::to_string(bytes) + " bytes from byte " +
+                         std::to_string(first) + " run over an allocation of " +
+                         std::to_string(memory->region->bytes()));
     return memory->region.get();
   }
 

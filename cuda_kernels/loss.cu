@@ -7,8 +7,8 @@ void cross_entropy(const CrossEntropy& a, gpu::Stream stream) {
   if (a.rows == 0 || a.classes == 0) return;
   visit_training("cross_entropy", a.type, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    RETORT_LAUNCH(stream, row_shape(a.rows, a.classes), cross_entropy_rows<T>, static_cast<const T*>(a.logits), a.labels,
-                  a.loss, a.top, a.log_total, a.classes, a.smoothing, a.ignore_index);
+    RETORT_LAUNCH(stream, row_shape(a.rows, a.classes), cross_entropy_rows<T>, static_cast<const T*>(a.logits),
+                  a.labels, a.loss, a.top, a.log_total, a.classes, a.smoothing, a.ignore_index);
   });
 }
 

@@ -88,14 +88,14 @@ RETORT_DEVICE float kl_term(float a, float b) {
 }
 
 template <class T, bool kReverse>
-RETORT_KERNEL void kl_rows(In<T> student, In<T> teacher, Out<float> loss, std::int64_t classes, float student_temperature,
-                           float teacher_temperature) {
+RETORT_KERNEL void kl_rows(In<T> student, In<T> teacher, Out<float> loss, std::int64_t classes,
+                           float student_temperature, float teacher_temperature) {
   RETORT_SHARED(float, partial, kRowWarps);
   const std::int64_t start = block_index().x * classes;
   const LogProbabilities<In<T>> s(student + start, classes, student_temperature, partial);
   const LogProbabilities<In<T>> t(teacher + start, classes, teacher_temperature, partial);
-  const float sum = row_sum(
-      classes, partial, [&](std::int64_t i) { return kReverse ? kl_term(s(i), t(i)) : kl_term(t(i), s(i)); });
+  const float sum =
+      row_sum(classes, partial, [&](std::int64_t i) { return kReverse ? kl_term(s(i), t(i)) : kl_term(t(i), s(i)); });
   if (thread_index().x == 0) loss[block_index().x] = sum;
 }
 
@@ -108,8 +108,7 @@ RETORT_KERNEL void kl_backward_rows(In<T> student, In<T> teacher, In<float> cota
   const LogProbabilities<In<T>> s(student + start, classes, student_temperature, partial);
   const LogProbabilities<In<T>> t(teacher + start, classes, teacher_temperature, partial);
   const float factor = cotangent[block_index().x] / student_temperature;
-  const float total =
-      kReverse ? row_sum(classes, partial, [&](std::int64_t i) { return kl_term(s(i), t(i)); }) : 0.0f;
+  const float total = kReverse ? row_sum(classes, partial, [&](std::int64_t i) { return kl_term(s(i), t(i)); }) : 0.0f;
   each_column(classes, [&](std::int64_t i) {
     const float a = s(i), b = t(i), p = exp_fast(a);
     out[i] = narrow<T>(factor * (kReverse ? kl_term(a, b) - p * total : p - exp_fast(b)));

@@ -53,8 +53,8 @@ inline constexpr unsigned kStrips = 8;
 template <class T, bool kCentred>
 RETORT_KERNEL void norm_backward_columns(In<T> x, In<T> dy, In<float> mean, In<float> rstd, Out<float> weights,
                                          Out<float> biases, std::int64_t rows, std::int64_t columns, std::int64_t n) {
-  RETORT_SHARED(float, partial_weight, kStrips * kWarpSize);
-  RETORT_SHARED(float, partial_bias, kStrips * kWarpSize);
+  RETORT_SHARED(float, partial_weight, kStrips* kWarpSize);
+  RETORT_SHARED(float, partial_bias, kStrips* kWarpSize);
   const unsigned t = thread_index().x, lane = t % kWarpSize, strip = t / kWarpSize;
   const std::int64_t column = std::int64_t{block_index().x} * kWarpSize + lane;
   const std::int64_t begin = block_index().y * n, end = begin + n < rows ? begin + n : rows;

@@ -18,8 +18,8 @@ struct Norm {
 RETORT_LAUNCHER(layer_norm, Norm)
 RETORT_LAUNCHER(rms_norm, Norm)
 
-/// dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy weight; dweight = sum dy xhat and dbias = sum dy over rows, which
-/// may be absent. RMS norm has no mean(g).
+/// dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy weight; dweight = sum dy xhat and dbias = sum dy over rows,
+/// which may be absent. RMS norm has no mean(g).
 struct NormBackward {
   Type type;
   const void *x, *dy;

@@ -4,7 +4,8 @@
 namespace retort::kernels::RETORT_BACKEND {
 
 template <class Rule>
-static void launch_update(const char* name, const TensorList& list, const float* numbers, bool flag, gpu::Stream stream) {
+static void launch_update(const char* name, const TensorList& list, const float* numbers, bool flag,
+                          gpu::Stream stream) {
   if (list.count < 0 || list.count > kTensorsPerLaunch)
     throw gpu::StateError(std::string(name) + ": at most " + std::to_string(kTensorsPerLaunch) +
                           " tensors in a launch; got " + std::to_string(list.count));
@@ -23,7 +24,8 @@ static void launch_update(const char* name, const TensorList& list, const float*
   if (largest == 0) return;
   constexpr unsigned kThreads = 256, kMostBlocks = 512;
   const unsigned blocks = blocks_for(largest, kThreads);
-  const gpu::LaunchShape shape{{blocks < kMostBlocks ? blocks : kMostBlocks, static_cast<unsigned>(list.count)}, {kThreads}};
+  const gpu::LaunchShape shape{{blocks < kMostBlocks ? blocks : kMostBlocks, static_cast<unsigned>(list.count)},
+                               {kThreads}};
   RETORT_LAUNCH(stream, shape, update_tensors<Rule>, table, numbers, flag);
 }
 

@@ -26,9 +26,9 @@ struct Sgd {
 };
 RETORT_LAUNCHER(sgd, Sgd)
 
-/// m = b1 m + c1 d, v = b2 v + c2 d^2, d = g + coupled p; p = keep p - rate m / (sqrt(v) scale + eps). Numbers: {b1, c1,
-/// b2, c2, eps, rate, scale, keep, coupled} with c = 1 - b, rate = lr / (1 - b1^t), scale = 1 / sqrt(1 - b2^t), and keep
-/// = 1 - lr weight_decay, coupled = 0 for decoupled decay.
+/// m = b1 m + c1 d, v = b2 v + c2 d^2, d = g + coupled p; p = keep p - rate m / (sqrt(v) scale + eps). Numbers: {b1,
+/// c1, b2, c2, eps, rate, scale, keep, coupled} with c = 1 - b, rate = lr / (1 - b1^t), scale = 1 / sqrt(1 - b2^t), and
+/// keep = 1 - lr weight_decay, coupled = 0 for decoupled decay.
 struct AdamW {
   TensorList tensors;
   const float* numbers;

@@ -27,8 +27,8 @@ RETORT_KERNEL void softmax_backward_rows(In<T> y, In<T> dy, Out<T> dx, std::int6
   const std::int64_t start = block_index().x * columns;
   const auto row = y + start, slope = dy + start;
   const auto out = dx + start;
-  const float total = row_sum(
-      columns, partial, [&](std::int64_t i) { return kLog ? at(slope, i) : at(row, i) * at(slope, i); });
+  const float total =
+      row_sum(columns, partial, [&](std::int64_t i) { return kLog ? at(slope, i) : at(row, i) * at(slope, i); });
   each_column(columns, [&](std::int64_t i) {
     const float v = at(row, i), g = at(slope, i);
     out[i] = narrow<T>(kLog ? g - exp_fast(v) * total : v * (g - total));

@@ -23,14 +23,14 @@ enum class Activation : std::uint8_t { none, relu, gelu, gelu_tanh, silu };
 /// Declares a launcher for both devices and the door to them: `name(args, stream)` puts the kernel into the stream of a
 /// CUDA device or of the emulator. Pointers are device memory. Throws gpu::StateError for types it has no kernel for.
 #if defined(RETORT_HAVE_CUDA)
-#define RETORT_LAUNCHER(name, Args)                                              \
-  namespace cuda {                                                               \
-  void name(const Args& args, gpu::Stream stream);                               \
-  }                                                                              \
-  namespace emu {                                                                \
-  void name(const Args& args, gpu::Stream stream);                               \
-  }                                                                              \
-  inline void name(const Args& args, gpu::Stream stream) {                       \
+#define RETORT_LAUNCHER(name, Args)                                                 \
+  namespace cuda {                                                                  \
+  void name(const Args& args, gpu::Stream stream);                                  \
+  }                                                                                 \
+  namespace emu {                                                                   \
+  void name(const Args& args, gpu::Stream stream);                                  \
+  }                                                                                 \
+  inline void name(const Args& args, gpu::Stream stream) {                          \
     stream.device->emulated() ? emu::name(args, stream) : cuda::name(args, stream); \
   }
 #else

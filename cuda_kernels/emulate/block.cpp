@@ -40,7 +40,8 @@ struct StackChange {
   void* fake = nullptr;
   const void* bottom = nullptr;  ///< of the stack that control came from
   std::size_t bytes = 0;
-  void leave([[maybe_unused]] const void* to, [[maybe_unused]] std::size_t to_bytes, [[maybe_unused]] bool last = false) {
+  void leave([[maybe_unused]] const void* to, [[maybe_unused]] std::size_t to_bytes,
+             [[maybe_unused]] bool last = false) {
 #if defined(RETORT_ASAN_FIBERS)
     __sanitizer_start_switch_fiber(last ? nullptr : &fake, to, to_bytes);
 #endif
@@ -94,24 +95,25 @@ void BlockRunner::resume(Fiber& fiber) {
   EmulatedThread* const before = running;
   running = &fiber.thread;
   if (!fiber.here) {
-    fiber.here = context::fiber(std::allocator_arg, BorrowedStack{fiber.stack.get()}, [this, &fiber](context::fiber&& from) {
-      fiber.inside.arrive();
-      fiber.caller = std::move(from);
-      while (!quit_) {
-        fiber.in_body = true;
-        try {
-          (*body_)();
-        } catch (const Abandoned&) {
-        } catch (...) {
-          if (!error_) error_ = std::current_exception();
-        }
-        fiber.in_body = false;
-        fiber.wait = Wait::finished;
-        suspend(fiber);
-      }
-      fiber.inside.leave(fiber.inside.bottom, fiber.inside.bytes, true);
-      return std::move(fiber.caller);
-    });
+    fiber.here =
+        context::fiber(std::allocator_arg, BorrowedStack{fiber.stack.get()}, [this, &fiber](context::fiber&& from) {
+          fiber.inside.arrive();
+          fiber.caller = std::move(from);
+          while (!quit_) {
+            fiber.in_body = true;
+            try {
+              (*body_)();
+            } catch (const Abandoned&) {
+            } catch (...) {
+              if (!error_) error_ = std::current_exception();
+            }
+            fiber.in_body = false;
+            fiber.wait = Wait::finished;
+            suspend(fiber);
+          }
+          fiber.inside.leave(fiber.inside.bottom, fiber.inside.bytes, true);
+          return std::move(fiber.caller);
+        });
   }
   fiber.outside.leave(fiber.stack.get(), kStackBytes);
   fiber.here = std::move(fiber.here).resume();

@@ -35,9 +35,9 @@ struct Collective {
 };
 
 /// Runs grids. Threads switch at barriers and at collectives of warps only, in the order of the schedule; shared memory
-/// is fresh for every block. Throws KernelFault: what memory.h finds, `divergent_barrier` when threads of a block do not
-/// all meet at the same barrier, `divergent_warp` when a mask names lanes that do not come, leaves out the caller, or
-/// differs among lanes. Whatever else a body throws comes out as it is.
+/// is fresh for every block. Throws KernelFault: what memory.h finds, `divergent_barrier` when threads of a block do
+/// not all meet at the same barrier, `divergent_warp` when a mask names lanes that do not come, leaves out the caller,
+/// or differs among lanes. Whatever else a body throws comes out as it is.
 class BlockRunner {
  public:
   BlockRunner(Schedule schedule, std::uint64_t seed);

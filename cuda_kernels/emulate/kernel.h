@@ -18,8 +18,8 @@
 #define RETORT_KERNEL
 #define RETORT_DEVICE inline
 #define RETORT_UNROLL
-#define RETORT_SHARED(T, name, count)     \
-  static const char name##_site = 0;      \
+#define RETORT_SHARED(T, name, count) \
+  static const char name##_site = 0;  \
   const ::retort::kernels::emu::Shared<T> name = ::retort::kernels::emu::shared_at<T>(&name##_site, count)
 #define RETORT_SHARED_DYNAMIC(T, name) \
   const ::retort::kernels::emu::Shared<T> name = ::retort::kernels::emu::shared_dynamic<T>()
@@ -76,7 +76,8 @@ class Pointer {
   explicit operator bool() const { return p_ != nullptr; }
   T* get() const { return p_; }
   gpu::Region* region() const {
-    if (!region_) throw gpu::KernelFault(gpu::Fault::out_of_bounds, std::string(gpu::self().name) + ": uses a null pointer");
+    if (!region_)
+      throw gpu::KernelFault(gpu::Fault::out_of_bounds, std::string(gpu::self().name) + ": uses a null pointer");
     return region_;
   }
 
@@ -136,11 +137,11 @@ T exchange(const char* what, unsigned mask, T value, unsigned from, int line) {
                               }
                             }});
   if (mine.bad)
-    throw gpu::KernelFault(gpu::Fault::divergent_warp,
-                           std::string(gpu::self().name) + ": block " + std::to_string(gpu::self().block) + ", thread " +
-                               std::to_string(gpu::self().thread) + ": " + what +
-                               " of line " + std::to_string(line) + " reads lane " + std::to_string(from) +
-                               ", which is outside of the mask");
+    throw gpu::KernelFault(gpu::Fault::divergent_warp, std::string(gpu::self().name) + ": block " +
+                                                           std::to_string(gpu::self().block) + ", thread " +
+                                                           std::to_string(gpu::self().thread) + ": " + what +
+                                                           " of line " + std::to_string(line) + " reads lane " +
+                                                           std::to_string(from) + ", which is outside of the mask");
   return mine.result;
 }
 template <class T>
@@ -165,7 +166,8 @@ inline unsigned ballot(unsigned mask, bool predicate, int line = __builtin_LINE(
   gpu::self().runner->meet({"ballot", mask, line, &mine, [](void* const* payloads, std::uint32_t lanes) {
                               unsigned votes = 0;
                               for (unsigned lane = 0; lane < 32; ++lane)
-                                if (lanes >> lane & 1u) votes |= unsigned{static_cast<Vote*>(payloads[lane])->yes} << lane;
+                                if (lanes >> lane & 1u)
+                                  votes |= unsigned{static_cast<Vote*>(payloads[lane])->yes} << lane;
                               for (unsigned lane = 0; lane < 32; ++lane)
                                 if (lanes >> lane & 1u) static_cast<Vote*>(payloads[lane])->result = votes;
                             }});
@@ -188,8 +190,8 @@ struct Pack {
 template <class T>
 void require_aligned(const Pointer<T>& p, std::size_t bytes) {
   if (reinterpret_cast<std::uintptr_t>(p.get()) % bytes != 0)
-    throw gpu::KernelFault(gpu::Fault::misaligned, std::string(gpu::self().name) + ": a pack of " + std::to_string(bytes) +
-                                                       " bytes is misaligned");
+    throw gpu::KernelFault(gpu::Fault::misaligned, std::string(gpu::self().name) + ": a pack of " +
+                                                       std::to_string(bytes) + " bytes is misaligned");
 }
 template <int N, class T>
 Pack<std::remove_const_t<T>, N> load_pack(Pointer<T> p) {
@@ -230,32 +232,32 @@ void mma(MmaC& c, const MmaA& a, const MmaB& b, int line = __builtin_LINE()) {
     const MmaA* a;
     const MmaB* b;
   } mine{&c, &a, &b};
-  gpu::self().runner->meet(
-      {"mma", 0xffffffffu, line, &mine, [](void* const* payloads, std::uint32_t) {
-         const auto half = [](unsigned pair, int which) {
-           T v;
-           v.bits = static_cast<std::uint16_t>(pair >> (16 * which));
-           return to_float(v);
-         };
-         float left[16][16], right[16][8];
-         for (int lane = 0; lane < 32; ++lane) {
-           const auto& f = *static_cast<Fragments*>(payloads[lane]);
-           const int group = lane / 4, first = lane % 4 * 2;
-           for (int h = 0; h < 2; ++h) {
-             for (int q = 0; q < 4; ++q) left[group + q % 2 * 8][first + q / 2 * 8 + h] = half(f.a->pair[q], h);
-             for (int q = 0; q < 2; ++q) right[first + q * 8 + h][group] = half(f.b->pair[q], h);
-           }
-         }
-         for (int lane = 0; lane < 32; ++lane) {
-           const auto& f = *static_cast<Fragments*>(payloads[lane]);
-           for (int e = 0; e < 4; ++e) {
-             const int row = lane / 4 + e / 2 * 8, column = lane % 4 * 2 + e % 2;
-             float sum = f.c->value[e];
-             for (int k = 0; k < 16; ++k) sum += left[row][k] * right[k][column];
-             f.c->value[e] = sum;
-           }
-         }
-       }});
+  gpu::self().runner->meet({"mma", 0xffffffffu, line, &mine, [](void* const* payloads, std::uint32_t) {
+                              const auto half = [](unsigned pair, int which) {
+                                T v;
+                                v.bits = static_cast<std::uint16_t>(pair >> (16 * which));
+                                return to_float(v);
+                              };
+                              float left[16][16], right[16][8];
+                              for (int lane = 0; lane < 32; ++lane) {
+                                const auto& f = *static_cast<Fragments*>(payloads[lane]);
+                                const int group = lane / 4, first = lane % 4 * 2;
+                                for (int h = 0; h < 2; ++h) {
+                                  for (int q = 0; q < 4; ++q)
+                                    left[group + q % 2 * 8][first + q / 2 * 8 + h] = half(f.a->pair[q], h);
+                                  for (int q = 0; q < 2; ++q) right[first + q * 8 + h][group] = half(f.b->pair[q], h);
+                                }
+                              }
+                              for (int lane = 0; lane < 32; ++lane) {
+                                const auto& f = *static_cast<Fragments*>(payloads[lane]);
+                                for (int e = 0; e < 4; ++e) {
+                                  const int row = lane / 4 + e / 2 * 8, column = lane % 4 * 2 + e % 2;
+                                  float sum = f.c->value[e];
+                                  for (int k = 0; k < 16; ++k) sum += left[row][k] * right[k][column];
+                                  f.c->value[e] = sum;
+                                }
+                              }
+                            }});
 }
 
 /// Finds the memory of an argument: pointers, and structs with a member `bind` that hands on theirs.

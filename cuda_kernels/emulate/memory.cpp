@@ -14,7 +14,7 @@ const char* verb(TouchMode mode) { return mode == TouchMode::read ? "reads" : "w
 
 Region::Region(std::byte* data, std::size_t bytes, std::string name) : data_(data), name_(std::move(name)) {
   written_.resize(bytes);
-  shadow_.resize(bytes);
+  shadow_.resize((bytes + grain_ - 1) / grain_);
   if (bytes > 0) std::memset(data_, kPoison, bytes);
 }
 
@@ -22,6 +22,18 @@ void Region::reset() {
   if (bytes() > 0) std::memset(data_, kPoison, bytes());
   std::fill(written_.begin(), written_.end(), std::uint8_t{0});
   std::fill(shadow_.begin(), shadow_.end(), Shadow{});
+}
+
+void Region::refine(std::size_t offset, std::size_t bytes) {
+  // What reaches the region's end may leave its last shadow partly unused.
+  const bool to_end = offset + bytes == this->bytes();
+  std::size_t grain = grain_;
+  while (offset % grain != 0 || (!to_end && bytes % grain != 0)) grain /= 2;
+  if (grain == grain_) return;
+  std::vector<Shadow> fine((this->bytes() + grain - 1) / grain);
+  for (std::size_t i = 0; i < fine.size(); ++i) fine[i] = shadow_[i * grain / grain_];
+  shadow_ = std::move(fine);
+  grain_ = grain;
 }
 
 bool Region::contains(const void* p) const {
@@ -82,8 +94,9 @@ void Region::check_order(Shadow& shadow, std::size_t offset, TouchMode mode, con
 void Region::touch(const void* p, std::size_t bytes, TouchMode mode, const Toucher& who) {
   const std::size_t offset = offset_of(p, bytes, who);
   if (reinterpret_cast<std::uintptr_t>(p) % bytes != 0) fail(Fault::misaligned, offset, "is misaligned", who);
+  refine(offset, bytes);
   // One shadow for an element: kernels that share memory see it as elements of one size.
-  check_order(shadow_[offset], offset, mode, who);
+  check_order(shadow_[offset / grain_], offset, mode, who);
   if (mode != TouchMode::write && std::count(&written_[offset], &written_[offset] + bytes, 0) != 0)
     fail(Fault::uninitialised, offset, "reads what was never written", who);
   if (mode != TouchMode::read) std::fill_n(&written_[offset], bytes, std::uint8_t{1});
@@ -92,11 +105,10 @@ void Region::touch(const void* p, std::size_t bytes, TouchMode mode, const Touch
 void Region::touch_range(const void* p, std::size_t bytes, TouchMode mode, const Toucher& who, bool poison) {
   if (bytes == 0) return;
   const std::size_t offset = offset_of(p, bytes, who);
-  for (std::size_t i = offset; i < offset + bytes; ++i) {
-    check_order(shadow_[i], i, mode, who);
-    if (mode == TouchMode::read && !poison && !written_[i])
-      fail(Fault::uninitialised, i, "reads what was never written", who);
-  }
+  refine(offset, bytes);
+  for (std::size_t i = offset; i < offset + bytes; i += grain_) check_order(shadow_[i / grain_], i, mode, who);
+  if (mode == TouchMode::read && !poison && std::count(&written_[offset], &written_[offset] + bytes, 0) != 0)
+    fail(Fault::uninitialised, offset, "reads what was never written", who);
   if (mode == TouchMode::write) std::fill_n(&written_[offset], bytes, std::uint8_t{1});
 }
 

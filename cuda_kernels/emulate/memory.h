@@ -67,6 +67,8 @@ class Region {
     Touch write, read;
   };
 
+  /// Makes shadows fine enough for an access of `bytes` at `offset`.
+  void refine(std::size_t offset, std::size_t bytes);
   std::size_t offset_of(const void* p, std::size_t bytes, const Toucher& who) const;
   void check_order(Shadow& shadow, std::size_t offset, TouchMode mode, const Toucher& who);
   static bool ordered(const Touch& before, const Toucher& now);
@@ -76,6 +78,7 @@ class Region {
   std::byte* data_;
   std::string name_;
   std::vector<std::uint8_t> written_;
+  std::size_t grain_ = 8;  ///< bytes per shadow: what touches it so far is aligned to that
   std::vector<Shadow> shadow_;
   bool freed_ = false;
 };

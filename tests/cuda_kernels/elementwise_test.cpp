@@ -68,7 +68,8 @@ TEST_CASE("cuda_kernels: unary ops at odd sizes and places") {
         std::byte* const y = room_like(stream, Shape{n}, DType::bf16);
         k::unary({k::UnaryOp::neg, k::Type::bf16, n + skip ? px + 2 * skip : px, y, n}, stream);
         const auto got = download_tensor(stream, y, Shape{n}, DType::bf16).values(), from = x.values();
-        for (std::int64_t i = 0; i < n; ++i) REQUIRE(got[static_cast<std::size_t>(i)] == -from[static_cast<std::size_t>(i + skip)]);
+        for (std::int64_t i = 0; i < n; ++i)
+          REQUIRE(got[static_cast<std::size_t>(i)] == -from[static_cast<std::size_t>(i + skip)]);
       }
   });
 }
@@ -84,7 +85,8 @@ TEST_CASE("cuda_kernels: binary ops and comparisons give the bits of the CPU's")
       INFO(name, " ", name_of(t));
       const Tensor a = whole_numbers({277}, t, 3), b = sample({277}, t, 4);
       std::byte* const y = room_like(stream, a.shape(), out);
-      k::binary({op, type_of(t), upload_tensor(stream, a), upload_tensor(stream, b), y, strides_of(a.shape(), a, b)}, stream);
+      k::binary({op, type_of(t), upload_tensor(stream, a), upload_tensor(stream, b), y, strides_of(a.shape(), a, b)},
+                stream);
       CHECK(same_values(download_tensor(stream, y, a.shape(), out), on_cpu(name, {a, b}, out)));
     };
     for (const DType t : kTrainingTypes) {

@@ -1,4 +1,5 @@
-// tests/cuda_kernels/faults_test.cpp -- planted faults: each is noticed under every schedule, and the right kernel passes.
+// tests/cuda_kernels/faults_test.cpp -- planted faults: each is noticed under every schedule, and the right kernel
+// passes.
 #include <doctest/doctest.h>
 
 #include <numeric>
@@ -18,7 +19,16 @@ namespace {
 
 constexpr unsigned kThreads = 96;
 
-enum class Plant { none, missing_barrier, overrun, wrong_mask, no_lane, unwritten_shared, divergent_barrier, two_barriers };
+enum class Plant {
+  none,
+  missing_barrier,
+  overrun,
+  wrong_mask,
+  no_lane,
+  unwritten_shared,
+  divergent_barrier,
+  two_barriers
+};
 
 /// y[block, i] = x[block, n - 1 - i] by way of shared memory, then summed over pairs of lanes and reversed back.
 template <Plant plant>
@@ -128,14 +138,17 @@ TEST_CASE("cuda_kernels: planted faults of kernels are noticed under every sched
       }
     });
   });
-  on_every_schedule([](gpu::Device& d) { require_fault(Fault::out_of_bounds, [&] { run_planted<Plant::overrun>(d); }); });
+  on_every_schedule(
+      [](gpu::Device& d) { require_fault(Fault::out_of_bounds, [&] { run_planted<Plant::overrun>(d); }); });
   on_every_schedule(
       [](gpu::Device& d) { require_fault(Fault::divergent_warp, [&] { run_planted<Plant::wrong_mask>(d); }); });
-  on_every_schedule([](gpu::Device& d) { require_fault(Fault::divergent_warp, [&] { run_planted<Plant::no_lane>(d); }); });
+  on_every_schedule(
+      [](gpu::Device& d) { require_fault(Fault::divergent_warp, [&] { run_planted<Plant::no_lane>(d); }); });
   on_every_schedule(
       [](gpu::Device& d) { require_fault(Fault::uninitialised, [&] { run_planted<Plant::unwritten_shared>(d); }); });
-  on_every_schedule(
-      [](gpu::Device& d) { require_fault(Fault::divergent_barrier, [&] { run_planted<Plant::divergent_barrier>(d); }); });
+  on_every_schedule([](gpu::Device& d) {
+    require_fault(Fault::divergent_barrier, [&] { run_planted<Plant::divergent_barrier>(d); });
+  });
   on_every_schedule(
       [](gpu::Device& d) { require_fault(Fault::divergent_barrier, [&] { run_planted<Plant::two_barriers>(d); }); });
 }
@@ -174,8 +187,7 @@ TEST_CASE("cuda_kernels: a missing event wait or copy is noticed under every sch
   on_every_schedule([](gpu::Device& d) {
     CHECK_THROWS_AS(two_streams(d, Step::no_wait), gpu::KernelFault);  // a race, or a read of what is not there yet
   });
-  on_every_schedule([](gpu::Device& d) {
-    require_fault(Fault::uninitialised, [&] { two_streams(d, Step::no_upload); });
-  });
+  on_every_schedule(
+      [](gpu::Device& d) { require_fault(Fault::uninitialised, [&] { two_streams(d, Step::no_upload); }); });
   on_every_schedule([](gpu::Device& d) { CHECK_THROWS_AS(two_streams(d, Step::no_join), gpu::KernelFault); });
 }

@@ -17,7 +17,8 @@ RETORT_KERNEL void add_to(In<float> x, Out<float> y, int n) {
   if (i < n) y[i] = y[i] + x[i];
 }
 void add_to(gpu::Stream stream, const float* x, float* y, int n) {
-  RETORT_LAUNCH(stream, (gpu::LaunchShape{{1}, {32}}), static_cast<void (*)(In<float>, Out<float>, int)>(add_to), x, y, n);
+  RETORT_LAUNCH(stream, (gpu::LaunchShape{{1}, {32}}), static_cast<void (*)(In<float>, Out<float>, int)>(add_to), x, y,
+                n);
 }
 
 /// Every word that kernels are written in, once.
@@ -177,4 +178,9 @@ TEST_CASE("cuda_kernels: work is put off until somebody waits, and events order 
     CHECK(d.done(event));
     CHECK_THROWS_AS(d.wait(gpu::Stream{&d, 99}, event), gpu::StateError);
   });
+}
+
+TEST_CASE("cuda_kernels: without a driver there are no devices, and opening one says so") {
+  if (gpu::cuda_devices() > 0) return;
+  CHECK_THROWS_AS(gpu::open_cuda(0), gpu::Unavailable);
 }

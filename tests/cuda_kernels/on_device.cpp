@@ -6,10 +6,8 @@
 namespace retort::kernel_test {
 
 void on_every_schedule(const std::function<void(gpu::Device&)>& f) {
-  const gpu::EmulatorOptions options[] = {{gpu::Schedule::forward, 0},
-                                          {gpu::Schedule::reverse, 0},
-                                          {gpu::Schedule::random, 1},
-                                          {gpu::Schedule::random, 2}};
+  const gpu::EmulatorOptions options[] = {
+      {gpu::Schedule::forward, 0}, {gpu::Schedule::reverse, 0}, {gpu::Schedule::random, 1}, {gpu::Schedule::random, 2}};
   for (const gpu::EmulatorOptions& o : options) {
     INFO("schedule ", static_cast<int>(o.schedule), ", seed ", o.seed);
     const auto device = gpu::open_emulator(o);

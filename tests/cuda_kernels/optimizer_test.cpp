@@ -49,9 +49,11 @@ struct TwinTensors {
   }
   /// The CPU's step on tensor i's outputs.
   template <class Attrs>
-  void step(const char* name, const Attrs& attrs, const std::function<std::vector<Tensor>(std::size_t)>& outputs) const {
+  void step(const char* name, const Attrs& attrs,
+            const std::function<std::vector<Tensor>(std::size_t)>& outputs) const {
     const Primitive op(name);
-    for (std::size_t i = 0; i < master.size(); ++i) run_kernel(op, std::span(&gradient[i], 1), AttrBox(attrs), outputs(i));
+    for (std::size_t i = 0; i < master.size(); ++i)
+      run_kernel(op, std::span(&gradient[i], 1), AttrBox::of(attrs), outputs(i));
   }
 };
 
@@ -66,7 +68,9 @@ TEST_CASE("cuda_kernels: SGD with momentum, Nesterov's too") {
     for (const bool nesterov : {false, true}) {
       TwinTensors t(stream);
       const SgdAttrs attrs{0.1, 0.9, 0.01, nesterov};
-      t.step("sgd_step", attrs, [&](std::size_t i) { return std::vector<Tensor>{t.master[i], t.first[i], t.shadow[i]}; });
+      t.step("sgd_step", attrs, [&](std::size_t i) {
+        return std::vector<Tensor>{t.master[i], t.first[i], t.shadow[i]};
+      });
       k::sgd({t.list, numbers(stream, {0.1f, 0.9f, 0.01f}), nesterov}, stream);
       t.compare(stream);
     }
@@ -79,13 +83,15 @@ TEST_CASE("cuda_kernels: AdamW with decoupled and coupled decay") {
     for (const bool decoupled : {true, false}) {
       TwinTensors t(stream);
       const AdamAttrs a{0.01, 0.9, 0.99, 1e-8, 0.1, 1 - 0.9 * 0.9, 1 - 0.99 * 0.99, decoupled};
-      t.step("adamw_step", a,
-             [&](std::size_t i) { return std::vector<Tensor>{t.master[i], t.first[i], t.second[i], t.shadow[i]}; });
-      k::adamw({t.list, numbers(stream, {narrow(a.beta1), narrow(1 - a.beta1), narrow(a.beta2), narrow(1 - a.beta2),
-                                         narrow(a.eps), narrow(a.lr / a.correction1), narrow(1 / std::sqrt(a.correction2)),
-                                         narrow(decoupled ? 1 - a.lr * a.weight_decay : 1),
-                                         narrow(decoupled ? 0 : a.weight_decay)})},
-               stream);
+      t.step("adamw_step", a, [&](std::size_t i) {
+        return std::vector<Tensor>{t.master[i], t.first[i], t.second[i], t.shadow[i]};
+      });
+      k::adamw(
+          {t.list, numbers(stream, {narrow(a.beta1), narrow(1 - a.beta1), narrow(a.beta2), narrow(1 - a.beta2),
+                                    narrow(a.eps), narrow(a.lr / a.correction1), narrow(1 / std::sqrt(a.correction2)),
+                                    narrow(decoupled ? 1 - a.lr * a.weight_decay : 1),
+                                    narrow(decoupled ? 0 : a.weight_decay)})},
+          stream);
       t.compare(stream);
     }
   });

@@ -49,8 +49,9 @@ TEST_CASE("cuda_kernels: dropout drops what the CPU drops") {
       const Tensor x = sample({3, 59}, t, 1);
       const std::vector<std::int64_t> ids{7, 0, 12};
       std::byte* const y = room_like(stream, x.shape(), t);
-      k::dropout({type_of(t), upload_tensor(stream, x), y, 0.3, {key.key, key.step, key.attempt}, 3, 59, upload(stream, ids)},
-                 stream);
+      k::dropout(
+          {type_of(t), upload_tensor(stream, x), y, 0.3, {key.key, key.step, key.attempt}, 3, 59, upload(stream, ids)},
+          stream);
       const Tensor want = dropout(x, 0.3, key, Tensor::of(std::span<const std::int64_t>(ids), {3}));
       CHECK(same_values(download_tensor(stream, y, x.shape(), t), want));
     }
@@ -72,7 +73,8 @@ TEST_CASE("cuda_kernels: gather, and scatter-add with repeated indices") {
       CHECK(same_values(download_tensor(stream, y, rows.shape(), t), embedding(table, index)));
       float* const sums = upload_as<float>(stream, Tensor::zeros({vocabulary, width}));
       k::scatter_add_rows({type_of(t), upload_tensor(stream, rows), pi, sums, count, width}, stream);
-      CHECK(same_values(download_tensor(stream, sums, table.shape(), DType::f32), index_add(rows, 0, index, vocabulary)));
+      CHECK(
+          same_values(download_tensor(stream, sums, table.shape(), DType::f32), index_add(rows, 0, index, vocabulary)));
     }
   });
 }

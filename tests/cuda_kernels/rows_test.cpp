@@ -22,26 +22,29 @@ float* floats(gpu::Stream stream, std::int64_t n) { return room_for<float>(strea
 }  // namespace
 
 TEST_CASE("cuda_kernels: reductions of whole numbers are exact") {
-  on_every_schedule([&](gpu::Device& d) {
-    const gpu::Stream stream = d.default_stream();
-    // The last ones are cut into pieces: columns at 512 rows, everything at 16384 elements.
-    for (const Shape& shape : {Shape{1, 1}, Shape{7, 45}, Shape{530, 33}})
-      for (const DType t : kTrainingTypes)
+  // The last one is cut into pieces: columns at 512 rows, everything at 16384 elements.
+  for (const Shape& shape : {Shape{1, 1}, Shape{7, 45}, Shape{530, 33}})
+    for (const DType t : kTrainingTypes)
+      on_every_schedule([&](gpu::Device& d) {
+        const gpu::Stream stream = d.default_stream();
+        const Tensor x = whole_numbers(shape, t, 1);
+        const std::byte* const px = upload_tensor(stream, x);
         for (const auto axis : {k::ReduceAxis::row, k::ReduceAxis::column, k::ReduceAxis::all})
           for (const auto kind : {k::Reduction::sum, k::Reduction::max, k::Reduction::min}) {
             INFO(shape.str(), " ", name_of(t), " axis ", static_cast<int>(axis), " kind ", static_cast<int>(kind));
-            const Tensor x = whole_numbers(shape, t, 1);
-            const Axes axes = axis == k::ReduceAxis::row ? Axes{1} : axis == k::ReduceAxis::column ? Axes{0} : Axes{0, 1};
+            const Axes axes = axis == k::ReduceAxis::row      ? Axes{1}
+                              : axis == k::ReduceAxis::column ? Axes{0}
+                                                              : Axes{0, 1};
             const Tensor want = kind == k::Reduction::sum   ? sum(x, axes)
                                 : kind == k::Reduction::max ? max(x, axes)
                                                             : min(x, axes);
             std::byte* const y = room_like(stream, want.shape(), t);
-            k::reduce({kind, axis, type_of(t), upload_tensor(stream, x), y, shape[0], shape[1], 1,
+            k::reduce({kind, axis, type_of(t), px, y, shape[0], shape[1], 1,
                        floats(stream, k::reduce_scratch(axis, shape[0], shape[1]))},
                       stream);
             CHECK(same_values(download_tensor(stream, y, want.shape(), t), want));
           }
-  });
+      });
 }
 
 TEST_CASE("cuda_kernels: softmax and log-softmax, forward and backward") {
@@ -72,7 +75,8 @@ TEST_CASE("cuda_kernels: layer norm and RMS norm, forward and backward") {
           INFO(shape.str(), " ", name_of(t), centred ? " layer" : " rms");
           const std::int64_t rows = shape[0], columns = shape[1];
           const Tensor x = sample(shape, t, 4, 2) + Tensor::scalar(1, t), dy = sample(shape, t, 5);
-          const Tensor weight = sample({columns}, DType::f32, 6), bias = centred ? sample({columns}, DType::f32, 7) : Tensor();
+          const Tensor weight = sample({columns}, DType::f32, 6),
+                       bias = centred ? sample({columns}, DType::f32, 7) : Tensor();
           const auto op = [&](const std::vector<Tensor>& in) {
             return centred ? layer_norm(in[0], in[1], in[2], 1e-5) : rms_norm(in[0], in[1], 1e-5);
           };
@@ -110,13 +114,14 @@ TEST_CASE("cuda_kernels: cross entropy with smoothing and ignored rows, forward 
         const auto op = [&](const std::vector<Tensor>& in) { return cross_entropy(in[0], label, smoothing, -1); };
         const std::byte* const px = upload_tensor(stream, x);
         const std::int64_t* const l = upload(stream, labels);
-        float *const loss = floats(stream, rows), *const top = floats(stream, rows), *const total = floats(stream, rows);
+        float *const loss = floats(stream, rows), *const top = floats(stream, rows),
+                     *const total = floats(stream, rows);
         std::byte* const dx = room_like(stream, x.shape(), t);
         k::cross_entropy({type_of(t), px, l, loss, top, total, rows, classes, smoothing, -1}, stream);
         CHECK(distance(download_tensor(stream, loss, {rows}, DType::f32), op({x})) < tolerance(DType::f32));
-        k::cross_entropy_backward({type_of(t), px, l, top, total, upload_as<float>(stream, cotangent), dx, rows, classes,
-                                   smoothing, -1},
-                                  stream);
+        k::cross_entropy_backward(
+            {type_of(t), px, l, top, total, upload_as<float>(stream, cotangent), dx, rows, classes, smoothing, -1},
+            stream);
         CHECK(distance(download_tensor(stream, dx, x.shape(), t), gradients_of(op, {x}, cotangent)[0]) < tolerance(t));
       }
   });
@@ -129,12 +134,14 @@ TEST_CASE("cuda_kernels: both KL divergences with temperatures, forward and back
       for (const bool reverse : {false, true}) {
         INFO(name_of(t), reverse ? " reverse" : " forward");
         const Shape shape{3, 45};
-        const Tensor s = sample(shape, t, 10, 3), teacher = sample(shape, t, 11, 3), cotangent = sample({3}, DType::f32, 12);
+        const Tensor s = sample(shape, t, 10, 3), teacher = sample(shape, t, 11, 3),
+                     cotangent = sample({3}, DType::f32, 12);
         const auto op = [&](const std::vector<Tensor>& in) {
           return reverse ? kl_reverse(in[0], teacher, {2, 1.5}) : kl_forward(in[0], teacher, {2, 1.5});
         };
         float* const loss = floats(stream, 3);
-        const k::Kl forward{type_of(t), upload_tensor(stream, s), upload_tensor(stream, teacher), loss, 3, 45, 2, 1.5f, reverse};
+        const k::Kl forward{type_of(t), upload_tensor(stream, s), upload_tensor(stream, teacher), loss, 3, 45, 2, 1.5f,
+                            reverse};
         k::kl(forward, stream);
         CHECK(distance(download_tensor(stream, loss, {3}, DType::f32), op({s})) < tolerance(DType::f32));
         std::byte* const dx = room_like(stream, shape, t);
