@@ -50,6 +50,9 @@ std::vector<std::string> captures(const std::string& text, const std::regex& pat
   return found;
 }
 
+/// Formulas that the host and the device share. They include nothing but each other, so kernels may include them.
+const std::set<std::string> kFormulas = {"tensor/math.h", "tensor/philox.h", "tensor/elementwise.h"};
+
 /// Includes of our own headers, as written; the generated headers stand outside the rooms.
 std::vector<std::string> own_includes(const fs::path& file) {
   static const std::regex pattern("#include \"([^\"]+)\"");
@@ -66,9 +69,31 @@ TEST_CASE("structure: rooms include only what lies below them") {
       for (const std::string& include : own_includes(file)) {
         ++seen;
         const std::string target = include.substr(0, include.find('/'));
+        if (room == "cuda_kernels" && kFormulas.contains(include)) continue;
         CHECK_MESSAGE(allowed.contains(target), file.string(), " includes ", include);
       }
   CHECK(seen > 100);
+}
+
+TEST_CASE("structure: formulas that kernels share include only each other") {
+  for (const std::string& formula : kFormulas)
+    for (const std::string& include : own_includes(kRoot / formula))
+      CHECK_MESSAGE(kFormulas.contains(include), formula, " includes ", include);
+}
+
+TEST_CASE("structure: CUDA units include the CUDA headers of device_cuda.cuh and our kernels, nothing else") {
+  static const std::regex pattern("#include <([^>]+)>");
+  int units = 0;
+  for (const fs::path& file : sources(kRoot / "cuda_kernels")) {
+    if (file.extension() != ".cu") continue;
+    ++units;
+    CHECK_MESSAGE(captures(contents(file), pattern).empty(), file.string(), " includes a system header");
+    for (const std::string& include : own_includes(file))
+      CHECK_MESSAGE(include == "cuda_kernels/" + include.substr(13), file.string(), " includes ", include);
+    CHECK_MESSAGE(fs::exists(file.parent_path() / "emulate" / (file.stem().string() + ".cpp")), file.string(),
+                  " has no unit for the emulator");
+  }
+  CHECK(units > 3);
 }
 
 TEST_CASE("structure: includes are written from the root and exist") {

@@ -1,0 +1,118 @@
+// cuda_kernels/loss.cuh -- bodies of the losses: a block per row; nothing of the logits' size is stored but gradients.
+#pragma once
+#include "cuda_kernels/loss.h"
+#include "cuda_kernels/rows.cuh"
+
+namespace retort::kernels::RETORT_BACKEND {
+
+/// How many classes a row has, and the sum of x - shift over them.
+struct Present {
+  float count, sum;
+};
+template <class P>
+RETORT_DEVICE Present present_classes(P row, std::int64_t classes, float shift, Shared<float> partial) {
+  const float none = -__builtin_inff();
+  const float count = row_sum(classes, partial, [&](std::int64_t i) { return at(row, i) > none ? 1.0f : 0.0f; });
+  const float sum = row_sum(classes, partial, [&](std::int64_t i) {
+    const float v = at(row, i);
+    return v > none ? v - shift : 0.0f;
+  });
+  return {count, sum};
+}
+
+template <class T>
+RETORT_KERNEL void cross_entropy_rows(In<T> logits, In<std::int64_t> labels, Out<float> loss, Out<float> tops,
+                                      Out<float> log_totals, std::int64_t classes, float smoothing,
+                                      std::int64_t ignore_index) {
+  RETORT_SHARED(float, partial, kRowWarps);
+  const std::int64_t r = block_index().x, label = labels[r];
+  const auto row = logits + r * classes;
+  float value = 0, top = 0, log_total = 0;
+  if (label != ignore_index) {  // the same for the whole block
+    top = finite_shift(row_max(classes, partial, [&](std::int64_t i) { return at(row, i); }));
+    log_total = log_fast(row_sum(classes, partial, [&](std::int64_t i) { return exp_fast(at(row, i) - top); }));
+    value = log_total - (at(row, label) - top);
+    if (smoothing > 0) {
+      const Present present = present_classes(row, classes, top, partial);
+      value = (1.0f - smoothing) * value + smoothing * (log_total - present.sum / present.count);
+    }
+  }
+  if (thread_index().x != 0) return;
+  loss[r] = value;
+  tops[r] = top;
+  log_totals[r] = log_total;
+}
+
+template <class T>
+RETORT_KERNEL void cross_entropy_backward_rows(In<T> logits, In<std::int64_t> labels, In<float> tops,
+                                               In<float> log_totals, In<float> cotangent, Out<T> gradient,
+                                               std::int64_t classes, float smoothing, std::int64_t ignore_index) {
+  RETORT_SHARED(float, partial, kRowWarps);
+  const std::int64_t r = block_index().x, label = labels[r];
+  const auto row = logits + r * classes;
+  const auto out = gradient + r * classes;
+  if (label == ignore_index) {
+    each_column(classes, [&](std::int64_t i) { out[i] = narrow<T>(0.0f); });
+    return;
+  }
+  const float top = tops[r], log_total = log_totals[r], c = cotangent[r];
+  const float share = smoothing > 0 ? c * smoothing / present_classes(row, classes, top, partial).count : 0.0f;
+  each_column(classes, [&](std::int64_t i) {
+    const float v = at(row, i);
+    float slope = c * exp_fast((v - top) - log_total);
+    if (smoothing > 0 && v > -__builtin_inff()) slope -= share;
+    if (i == label) slope -= c * (1.0f - smoothing);
+    out[i] = narrow<T>(slope);
+  });
+}
+
+/// log softmax(row / temperature), evaluated where it is wanted.
+template <class P>
+struct LogProbabilities {
+  P row;
+  float shift, scale, log_total;
+  RETORT_DEVICE LogProbabilities(P from, std::int64_t classes, float temperature, Shared<float> partial)
+      : row(from), shift(0), scale(1.0f / temperature), log_total(0) {
+    shift = finite_shift(row_max(classes, partial, [&](std::int64_t i) { return at(row, i); }));
+    const float total =
+        row_sum(classes, partial, [&](std::int64_t i) { return exp_fast((at(row, i) - shift) * scale); });
+    log_total = total == 0.0f ? 0.0f : log_fast(total);
+  }
+  RETORT_DEVICE float operator()(std::int64_t i) const { return (at(row, i) - shift) * scale - log_total; }
+};
+
+/// p (a - b) for p = e^a, and 0 where p is.
+RETORT_DEVICE float kl_term(float a, float b) {
+  const float p = exp_fast(a);
+  return p == 0.0f ? 0.0f : p * (a - b);
+}
+
+template <class T, bool kReverse>
+RETORT_KERNEL void kl_rows(In<T> student, In<T> teacher, Out<float> loss, std::int64_t classes,
+                           float student_temperature, float teacher_temperature) {
+  RETORT_SHARED(float, partial, kRowWarps);
+  const std::int64_t start = block_index().x * classes;
+  const LogProbabilities<In<T>> s(student + start, classes, student_temperature, partial);
+  const LogProbabilities<In<T>> t(teacher + start, classes, teacher_temperature, partial);
+  const float sum =
+      row_sum(classes, partial, [&](std::int64_t i) { return kReverse ? kl_term(s(i), t(i)) : kl_term(t(i), s(i)); });
+  if (thread_index().x == 0) loss[block_index().x] = sum;
+}
+
+template <class T, bool kReverse>
+RETORT_KERNEL void kl_backward_rows(In<T> student, In<T> teacher, In<float> cotangent, Out<T> gradient,
+                                    std::int64_t classes, float student_temperature, float teacher_temperature) {
+  RETORT_SHARED(float, partial, kRowWarps);
+  const std::int64_t start = block_index().x * classes;
+  const auto out = gradient + start;
+  const LogProbabilities<In<T>> s(student + start, classes, student_temperature, partial);
+  const LogProbabilities<In<T>> t(teacher + start, classes, teacher_temperature, partial);
+  const float factor = cotangent[block_index().x] / student_temperature;
+  const float total = kReverse ? row_sum(classes, partial, [&](std::int64_t i) { return kl_term(s(i), t(i)); }) : 0.0f;
+  each_column(classes, [&](std::int64_t i) {
+    const float a = s(i), b = t(i), p = exp_fast(a);
+    out[i] = narrow<T>(factor * (kReverse ? kl_term(a, b) - p * total : p - exp_fast(b)));
+  });
+}
+
+}  // namespace retort::kernels::RETORT_BACKEND

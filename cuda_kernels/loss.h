@@ -1,0 +1,52 @@
+// cuda_kernels/loss.h -- losses over rows of logits and their gradients: cross entropy, and both KL divergences.
+#pragma once
+#include "cuda_kernels/types.h"
+
+namespace retort::kernels {
+
+/// loss [rows] = -log softmax(x)[label] for logits x [rows, classes] (f32 or bf16), with label smoothing over the
+/// classes above -infinity; rows of `ignore_index` have loss 0. top and log_total [rows] are kept for the backward.
+struct CrossEntropy {
+  Type type;
+  const void* logits;
+  const std::int64_t* labels;  ///< in [0, classes) or ignore_index: the caller checks
+  float *loss, *top, *log_total;
+  std::int64_t rows, classes;
+  float smoothing = 0;
+  std::int64_t ignore_index = -1;
+};
+RETORT_LAUNCHER(cross_entropy, CrossEntropy)
+
+/// gradient = cotangent (p - target).
+struct CrossEntropyBackward {
+  Type type;
+  const void* logits;
+  const std::int64_t* labels;
+  const float *top, *log_total, *cotangent;
+  void* gradient;
+  std::int64_t rows, classes;
+  float smoothing = 0;
+  std::int64_t ignore_index = -1;
+};
+RETORT_LAUNCHER(cross_entropy_backward, CrossEntropyBackward)
+
+/// loss [rows] = KL(t || s), or KL(s || t) when `reverse`, of s = softmax(student / T_s), t = softmax(teacher / T_t).
+struct Kl {
+  Type type;
+  const void *student, *teacher;
+  float* loss;
+  std::int64_t rows, classes;
+  float student_temperature = 1, teacher_temperature = 1;
+  bool reverse = false;
+};
+RETORT_LAUNCHER(kl, Kl)
+
+/// gradient = cotangent dKL / dstudent: (s - t) / T_s, or s (log s - log t - KL) / T_s.
+struct KlBackward {
+  Kl forward;  ///< its loss is not read
+  const float* cotangent;
+  void* gradient;
+};
+RETORT_LAUNCHER(kl_backward, KlBackward)
+
+}  // namespace retort::kernels

@@ -1,0 +1,57 @@
+// cuda_kernels/reduce.cuh -- bodies of reductions.
+#pragma once
+#include "cuda_kernels/device.cuh"
+#include "cuda_kernels/reduce.h"
+
+namespace retort::kernels::RETORT_BACKEND {
+
+inline constexpr unsigned kReduceThreads = 256;
+
+struct SumReduction {
+  using Join = AddJoin;
+  static constexpr float identity = 0;
+};
+struct MaxReduction {
+  using Join = MaxJoin;
+  static constexpr float identity = -__builtin_inff();
+};
+struct MinReduction {
+  using Join = MinJoin;
+  static constexpr float identity = __builtin_inff();
+};
+
+/// Block b: elements [b n, (b + 1) n) of `total`, read by the block in strides.
+template <class R, class T, class Y>
+RETORT_KERNEL void reduce_runs(In<T> x, Out<Y> y, std::int64_t n, std::int64_t total, float divisor) {
+  RETORT_SHARED(float, partial, kReduceThreads / kWarpSize);
+  const std::int64_t begin = block_index().x * n, end = begin + n < total ? begin + n : total;
+  typename R::Join join;
+  float value = R::identity;
+  for (std::int64_t i = begin + thread_index().x; i < end; i += block_extent().x)
+    value = join(value, widen(static_cast<T>(x[i])));
+  value = block_reduce(value, join, partial);
+  if (thread_index().x == 0) y[block_index().x] = narrow<Y>(value / divisor);
+}
+
+/// Block (c, b): 32 columns of rows [b n, (b + 1) n), eight rows side by side.
+template <class R, class T, class Y>
+RETORT_KERNEL void reduce_columns(In<T> x, Out<Y> y, std::int64_t rows, std::int64_t columns, std::int64_t n,
+                                  float divisor) {
+  RETORT_SHARED(float, partial, kReduceThreads);
+  const unsigned t = thread_index().x, lane = t % kWarpSize, strip = t / kWarpSize;
+  const std::int64_t column = std::int64_t{block_index().x} * kWarpSize + lane;
+  const std::int64_t begin = block_index().y * n, end = begin + n < rows ? begin + n : rows;
+  typename R::Join join;
+  float value = R::identity;
+  if (column < columns)
+    for (std::int64_t r = begin + strip; r < end; r += kReduceThreads / kWarpSize)
+      value = join(value, widen(static_cast<T>(x[r * columns + column])));
+  partial[t] = value;
+  sync_block();
+  if (strip != 0 || column >= columns) return;
+  for (unsigned s = 1; s < kReduceThreads / kWarpSize; ++s)
+    value = join(value, static_cast<float>(partial[s * kWarpSize + lane]));
+  y[block_index().y * columns + column] = narrow<Y>(value / divisor);
+}
+
+}  // namespace retort::kernels::RETORT_BACKEND

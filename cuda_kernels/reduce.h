@@ -1,0 +1,29 @@
+// cuda_kernels/reduce.h -- sums and extremes of matrices, along rows, along columns, of everything.
+#pragma once
+#include "cuda_kernels/types.h"
+
+namespace retort::kernels {
+
+enum class Reduction : std::uint8_t { sum, max, min };
+enum class ReduceAxis : std::uint8_t {
+  row,     ///< y [rows]: each row becomes a number
+  column,  ///< y [columns]
+  all      ///< y [1]
+};
+
+/// y = reduction of x [rows, columns] (f32 or bf16, dense), accumulated in f32 in an order that only the sizes decide;
+/// a sum is divided by `divisor` before it is rounded. Extremes are NaN where an element is.
+struct Reduce {
+  Reduction reduction;
+  ReduceAxis axis;
+  Type type;
+  const void* x;
+  void* y;
+  std::int64_t rows, columns;
+  float divisor = 1;
+  float* scratch = nullptr;  ///< reduce_scratch() floats
+};
+std::int64_t reduce_scratch(ReduceAxis axis, std::int64_t rows, std::int64_t columns);
+RETORT_LAUNCHER(reduce, Reduce)
+
+}  // namespace retort::kernels
