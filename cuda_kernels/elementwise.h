@@ -5,19 +5,19 @@
 namespace retort::kernels {
 
 // X(name of the op, functor)
-#define RETORT_UNARY_OPS(X)                                                                                       \
-  X(neg, Neg)                                                                                                     \
-  X(abs, Abs) X(sign, Sign) X(exp, Exp) X(expm1, Expm1) X(log, Log) X(log1p, Log1p) X(sqrt, Sqrt) X(rsqrt, Rsqrt) \
-      X(square, Square) X(reciprocal, Reciprocal) X(sin, Sin) X(cos, Cos) X(tanh, Tanh) X(sigmoid, Sigmoid)       \
-          X(erf, Erf) X(relu, Relu) X(silu, Silu) X(softplus, Softplus) X(mish, Mish) X(gelu, Gelu)               \
-              X(gelu_tanh, GeluTanh) X(gelu_slope, GeluSlope) X(silu_slope, SiluSlope)                            \
-                  X(gelu_tanh_slope, GeluTanhSlope) X(floor, Floor) X(round, Round)
-#define RETORT_BINARY_OPS(X)                                                                             \
-  X(add, Add)                                                                                            \
-  X(sub, Sub) X(mul, Mul) X(div, Div) X(pow, Pow) X(maximum, Maximum) X(minimum, Minimum)                \
-      X(relu_backward, ReluBackward) X(tanh_backward, TanhBackward) X(sigmoid_backward, SigmoidBackward) \
-          X(gelu_backward, GeluBackward) X(silu_backward, SiluBackward) X(gelu_tanh_backward, GeluTanhBackward)
+// clang-format off
+#define RETORT_UNARY_OPS(X)                                                                                    \
+  X(neg, Neg) X(abs, Abs) X(sign, Sign) X(exp, Exp) X(expm1, Expm1) X(log, Log) X(log1p, Log1p) X(sqrt, Sqrt)  \
+  X(rsqrt, Rsqrt) X(square, Square) X(reciprocal, Reciprocal) X(sin, Sin) X(cos, Cos) X(tanh, Tanh)            \
+  X(sigmoid, Sigmoid) X(erf, Erf) X(relu, Relu) X(silu, Silu) X(softplus, Softplus) X(mish, Mish) X(gelu, Gelu) \
+  X(gelu_tanh, GeluTanh) X(gelu_slope, GeluSlope) X(silu_slope, SiluSlope) X(gelu_tanh_slope, GeluTanhSlope)   \
+  X(floor, Floor) X(round, Round)
+#define RETORT_BINARY_OPS(X)                                                                                   \
+  X(add, Add) X(sub, Sub) X(mul, Mul) X(div, Div) X(pow, Pow) X(maximum, Maximum) X(minimum, Minimum)          \
+  X(relu_backward, ReluBackward) X(tanh_backward, TanhBackward) X(sigmoid_backward, SigmoidBackward)           \
+  X(gelu_backward, GeluBackward) X(silu_backward, SiluBackward) X(gelu_tanh_backward, GeluTanhBackward)
 #define RETORT_COMPARISON_OPS(X) X(equal, Equal) X(not_equal, NotEqual) X(less, Less) X(less_equal, LessEqual)
+// clang-format on
 
 #define RETORT_OP_NAME(name, Functor) name,
 enum class UnaryOp : std::uint8_t { RETORT_UNARY_OPS(RETORT_OP_NAME) };

@@ -98,10 +98,10 @@ RETORT_KERNEL void double_all(In<float> x, Out<float> y, int n) {
 RETORT_KERNEL void write_first(Out<float> y) { y[0] = static_cast<float>(block_index().x); }
 RETORT_KERNEL void count_all(Out<int> y) { atomic_add(y, 1); }
 
-enum class Step { all, no_wait, no_upload, no_join };
+enum class Steps { all, no_wait, no_upload, no_join };
 
 /// x goes up on one stream, is doubled on a second, comes down on the first: every step needs its event.
-std::vector<float> two_streams(gpu::Device& device, Step leave_out) {
+std::vector<float> two_streams(gpu::Device& device, Steps leave_out) {
   constexpr int n = 100;
   const gpu::Stream copies = device.create_stream(), work = device.create_stream();
   const gpu::Event up = device.create_event(), done = device.create_event();
@@ -109,12 +109,12 @@ std::vector<float> two_streams(gpu::Device& device, Step leave_out) {
   for (int i = 0; i < n; ++i) pinned[i] = static_cast<float>(i);
   auto* const x = static_cast<float*>(device.allocate(n * sizeof(float), copies));
   auto* const y = static_cast<float*>(device.allocate(n * sizeof(float), copies));
-  if (leave_out != Step::no_upload) device.copy_to_device(x, pinned, n * sizeof(float), copies);
+  if (leave_out != Steps::no_upload) device.copy_to_device(x, pinned, n * sizeof(float), copies);
   device.record(up, copies);
-  if (leave_out != Step::no_wait) device.wait(work, up);
+  if (leave_out != Steps::no_wait) device.wait(work, up);
   RETORT_LAUNCH(work, (gpu::LaunchShape{{4}, {32}}), double_all, x, y, n);
   device.record(done, work);
-  if (leave_out != Step::no_join) device.wait(copies, done);
+  if (leave_out != Steps::no_join) device.wait(copies, done);
   device.copy_to_host(pinned, y, n * sizeof(float), copies);
   device.synchronize();
   std::vector<float> out(pinned, pinned + n);
@@ -181,13 +181,13 @@ TEST_CASE("cuda_kernels: blocks that write one place race; atomic additions do n
 
 TEST_CASE("cuda_kernels: a missing event wait or copy is noticed under every schedule") {
   on_every_schedule([](gpu::Device& d) {
-    const auto got = two_streams(d, Step::all);
+    const auto got = two_streams(d, Steps::all);
     for (int i = 0; i < 100; ++i) REQUIRE(got[static_cast<std::size_t>(i)] == 2.0f * static_cast<float>(i));
   });
   on_every_schedule([](gpu::Device& d) {
-    CHECK_THROWS_AS(two_streams(d, Step::no_wait), gpu::KernelFault);  // a race, or a read of what is not there yet
+    CHECK_THROWS_AS(two_streams(d, Steps::no_wait), gpu::KernelFault);  // a race, or a read of what is not there yet
   });
   on_every_schedule(
-      [](gpu::Device& d) { require_fault(Fault::uninitialised, [&] { two_streams(d, Step::no_upload); }); });
-  on_every_schedule([](gpu::Device& d) { CHECK_THROWS_AS(two_streams(d, Step::no_join), gpu::KernelFault); });
+      [](gpu::Device& d) { require_fault(Fault::uninitialised, [&] { two_streams(d, Steps::no_upload); }); });
+  on_every_schedule([](gpu::Device& d) { CHECK_THROWS_AS(two_streams(d, Steps::no_join), gpu::KernelFault); });
 }

@@ -75,7 +75,8 @@ TEST_CASE("cuda_kernels: products of random numbers, with bias and every activat
     const Product p{33, 35, 50, false, true};
     for (const DType t : kTrainingTypes)
       for (const auto& [activation, f] : kActivations) {
-        INFO(name_of(t), " activation ", static_cast<int>(activation));
+        const auto kind = activation;
+        INFO(name_of(t), " activation ", static_cast<int>(kind));
         const Tensor a = sample({p.m, p.k}, t, 4), b = sample({p.n, p.k}, t, 5), bias = sample({p.n}, DType::f32, 6);
         const Tensor want = f(linear(cast(a, DType::f32), cast(b, DType::f32), bias));
         CHECK(distance(product(stream, p, a, b, bias, t, activation), want) < tolerance(t));
@@ -89,11 +90,12 @@ TEST_CASE("cuda_kernels: bias and activation, forward and backward") {
     for (const DType t : kTrainingTypes)
       for (const auto& [activation, f] : kActivations)
         for (const bool biased : {false, true}) {
-          INFO(name_of(t), " activation ", static_cast<int>(activation), biased ? " with bias" : "");
+          const auto kind = activation;
+          INFO(name_of(t), " activation ", static_cast<int>(kind), biased ? " with bias" : "");
           const Shape shape{7, 43};
           const Tensor x = sample(shape, t, 7), dy = sample(shape, t, 8),
                        bias = biased ? sample({43}, DType::f32, 9) : Tensor();
-          const auto op = [&](const std::vector<Tensor>& in) { return f(biased ? in[0] + bias : in[0]); };
+          const auto op = [&, f = f](const std::vector<Tensor>& in) { return f(biased ? in[0] + bias : in[0]); };
           const std::byte* const px = upload_tensor(stream, x);
           const float* const b = upload_as<float>(stream, bias);
           std::byte *const y = room_like(stream, shape, t), *const dx = room_like(stream, shape, t);

@@ -42,9 +42,10 @@ void check_alone(Setup& setup, Trainer& trainer, std::size_t phase, std::size_t 
   for (auto& [name, role] : setup.roles) before[name] = bits_of(role);
   trainer.advance();
   const std::set<std::string> may_move = movers(setup, updates[u]);
-  for (auto& [name, role] : setup.roles) {
+  for (auto& entry : setup.roles) {
+    const std::string& name = entry.first;
     CAPTURE(name);
-    const bool stayed = same(before[name], bits_of(role));
+    const bool stayed = same(before[name], bits_of(entry.second));
     if (!may_move.count(name)) CHECK(stayed);
     *moved += !stayed;
   }
