@@ -20,7 +20,7 @@ TOKENS = [(r" \+ ", " - "), (r" - ", " + "), (r" \* ", " / "), (r" / ", " * "), 
           (r"\btrue\b", "false"), (r"\bfalse\b", "true"), (r"\bcos\(", "sin("), (r"\bneg\(", "abs("),
           (r"c\.in\[0\]", "c.in[1]"), (r"c\.in\[1\]", "c.in[0]"), (r"\+= ", "-= "), (r" && ", " || "),
           (r"std::max\b", "std::min"), (r"std::min\b", "std::max"), (r"\b2\.0\b", "3.0")]
-IGNORED = re.compile(r"^\s*(//|#|///|throw |static_assert|constexpr std::string_view)|Error\(|fmt::|template <|namespace|REGISTER_OP|kGrain|kBlock|kChunk|kBatch|kTile|grain|scratch|reserve|traffic|kTaskWork|for_each_matrix\(|nullptr|rows_per_task|Scratch<|per_task")
+IGNORED = re.compile(r"^\s*(//|#|///|throw |static_assert|constexpr std::string_view)|Error\(|fmt::|template <|namespace|REGISTER_OP|kGrain|kBlock|kChunk|kBatch|kTile|grain|scratch|reserve|traffic|kTaskWork|for_each_matrix\(|nullptr|rows_per_task|Scratch<|per_task|kMin|Index work")
 
 # Test cases that read files or the compiler's output, and those that start the program, which is not built here.
 UNCONCERNED = ("install:*,vectorise:*,structure:*,io:*,dataset:*,full disk:*,run folder:*,run: killed*,run: SIGTERM*,"

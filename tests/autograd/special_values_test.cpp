@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "autograd/ops/arithmetic.h"
+#include "autograd/ops/distance.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
@@ -111,6 +112,15 @@ TEST_CASE("special values: ties share the gradient of an extreme") {
   CHECK(g.values() == std::vector<double>{0.5, 0, 0.5, 0});
   const Tensor h = tape.gradients(sum(min(x, {1})), std::span(&x, 1))[0];
   CHECK(h.values() == std::vector<double>{0, 1, 0, 1});
+}
+
+TEST_CASE("special values: an equal coordinate pulls on neither point of an l1 distance") {
+  Tape tape;
+  const Tensor a = tape.watch(Tensor::from(std::vector<double>{1, 2, 3}, {1, 3}, DType::f64));
+  const Tensor b = tape.watch(Tensor::from(std::vector<double>{1, 5, 0, 1, 2, 3}, {2, 3}, DType::f64));
+  const Tensors g = tape.gradients(sum(pairwise_distance(a, b, Metric::l1)), Tensors{a, b});
+  CHECK(g[0].values() == std::vector<double>{0, -1, 1});
+  CHECK(g[1].values() == std::vector<double>{0, 1, -1, 0, 0, 0});
 }
 
 TEST_CASE("special values: logsumexp of infinities") {

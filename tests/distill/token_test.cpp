@@ -65,7 +65,7 @@ TEST_CASE("token: the fused output layer gives what logits give, value and gradi
   for (const char* divergence : {"kl(forward)", "kl(reverse)", "gkd(.3)", "gkd(0)", "gkd(1)", "skew(.1)",
                                  "skew_reverse(.1)", "tv", "jeffreys", "mixed(.3)"})
     for (const char* more : {"", ", T: [2, 1.5], T2: true", ", support: top(3 by=teacher tail=bucket)",
-                             ", support: top(2 by=student tail=bucket)"}) {
+                             ", support: top(2 by=student tail=bucket)", ", support: top(3 tail=renormalise)"}) {
       CAPTURE(divergence);
       CAPTURE(more);
       const auto term = term_of(

@@ -148,6 +148,10 @@ OP_CASE(attention) {
        [] {
          attention(randn({1, 3, 2, 4}), randn({1, 2, 2, 4}), randn({1, 2, 2, 4}));
        }},
+      {"attention: wants q",
+       [] {
+         attention(randn({1, 2, 2, 4}), randn({1, 0, 2, 4}), randn({1, 0, 2, 4}));
+       }},
       {"attention: the mask must broadcast to [1, 2, 2, 3]",
        [] {
          attention(randn({1, 2, 2, 4}), randn({1, 2, 3, 4}), randn({1, 2, 3, 4}), {.mask = randn({2, 1, 1, 3})});

@@ -113,6 +113,10 @@ OP_CASE(index_add) {
   add({3}, 0, randint({}, 9), 9);
   add({0, 3}, 0, randint({0}, 4), 4);
   add({17, 19, 301}, 0, randint({17, 19}, 50), 50);
+  Sample from_behind = c.samples[1];
+  from_behind.fn = [](In in) { return Tensors{index_add(in[0], -1, in[1], 3)}; };
+  from_behind.label = "the axis counted from behind";
+  c.samples.push_back(from_behind);
   c.errors = {{"index_add: index 4 is out of range for axis 0 of extent 4",
                [] {
                  index_add(randn({1, 3}), 0, Tensor::full({1}, 4, DType::i64), 4);
