@@ -4,13 +4,13 @@
 #include <omp.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <csignal>
 #include <cstdio>
 
 #include "distill/cli/commands.h"
 #include "distill/train/environment.h"
 #include "distill/train/report.h"
+#include "distill/train/spread.h"
 #include "io/file.h"
 
 namespace retort::cli {
@@ -79,14 +79,6 @@ std::optional<RunResult> run_one(Job& job, const fs::path& folder, const std::st
   return r;
 }
 
-std::string mean_and_deviation(const std::vector<double>& v) {
-  double mean = 0, square = 0;
-  for (const double x : v) mean += x / static_cast<double>(v.size());
-  for (const double x : v) square += (x - mean) * (x - mean);
-  const double deviation = v.size() > 1 ? std::sqrt(square / static_cast<double>(v.size() - 1)) : 0.0;
-  return fmt::format("{:.2f} +- {:.2f}", 100 * mean, 100 * deviation);
-}
-
 /// Every seed in a folder of its own; those that are finished are only read. The table of means comes last.
 int run_seeds(const Config& config, const fs::path& file, const Job& first, const std::string& command,
               const RunObserver& observer) {
@@ -104,8 +96,10 @@ int run_seeds(const Config& config, const fs::path& file, const Job& first, cons
     }
   }
   std::string table = fmt::format("top-1 accuracy in %, mean and deviation over {} seeds\n", first.seeds.size());
-  for (const std::string& words : order)
-    table += fmt::format("{:<24} {}\n", words, mean_and_deviation(accuracy[words]));
+  for (const std::string& words : order) {
+    const Spread s = spread_of(accuracy[words]);
+    table += fmt::format("{:<24} {:.2f} +- {:.2f}\n", words, 100 * s.mean, 100 * s.deviation);
+  }
   write_file_atomic(first.folder / "summary.txt", table);
   observer.line(table);
   return 0;

@@ -1,6 +1,7 @@
 #include "distill/train/generation.h"
 
-#include <cmath>
+#include <cctype>
+#include <set>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
@@ -79,16 +80,9 @@ FeatureMoments moments_of(const Generation& g, const std::shared_ptr<const Datas
   return moments;
 }
 
-void summarize(GeneratedRow& row) {
-  const auto n = static_cast<double>(row.distances.size());
-  for (const double d : row.distances) row.mean += d / n;
-  for (const double d : row.distances) row.deviation += (d - row.mean) * (d - row.mean);
-  row.deviation = n > 1 ? std::sqrt(row.deviation / (n - 1)) : 0;
-}
-
 GeneratedRow run_row(const Generation& g, const Generation::Row& row, const Setup& setup,
                      const FeatureMoments& reference) {
-  GeneratedRow result{row.name, 0, {}, 0, 0, {}};
+  GeneratedRow result{row.name, 0, {}, {}, {}};
   const bool meta = setup.device.kind == DeviceKind::meta;
   Tensors shown;
   std::int64_t kept = 0;
@@ -110,7 +104,7 @@ GeneratedRow run_row(const Generation& g, const Generation::Row& row, const Setu
     if (g.reference && !meta) result.distances.push_back(frechet_distance(moments, reference));
   }
   if (!meta) result.shown = concat(shown, 0);
-  summarize(result);
+  result.spread = spread_of(result.distances);
   return result;
 }
 }  // namespace
@@ -126,7 +120,10 @@ Generation parse_generation(Config& node, const Samplers& samplers, const Number
   g.reference = set_named(node.child("reference"));
   g.features = parse_features(node.child("features"), settings, g.reference->normalization());
   const std::int64_t seeds = node.get_int("seeds", 3, {.min = 1});
+  std::set<std::string> files;
   for (Config& r : node.child("rows").items()) {
+    if (!files.insert(row_file(r.key())).second)
+      r.fail(fmt::format("another row's samples go by the file name {}, too", row_file(r.key())));
     Generation::Row row{r.key(), {}, r.get_int("seeds", seeds, {.min = 1})};
     row.sampler = r.has("sampler") ? lookup(samplers, parse_call(r.child("sampler")), "sampler")
                                    : parse_sampler(r, numbers, roles);
@@ -148,6 +145,12 @@ GenerationResult run_generation(const Generation& generation, const Setup& setup
   return results;
 }
 
+std::string row_file(std::string row) {
+  for (char& c : row)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-') c = '_';
+  return row;
+}
+
 std::string generation_table(const Generation& g, const GenerationResult& results) {
   std::size_t width = 16;
   for (const GeneratedRow& row : results.rows) width = std::max(width, row.name.size());
@@ -162,8 +165,8 @@ std::string generation_table(const Generation& g, const GenerationResult& result
       "distance", "deviation", "seeds");
   text += fmt::format("{:<{}} {:>6} {:>10.4g}\n", "real test images", width, "-", results.floor);
   for (const GeneratedRow& row : results.rows)
-    text += fmt::format("{:<{}} {:>6} {:>10.4g} {:>10.2g} {:>6}\n", row.name, width, row.calls, row.mean, row.deviation,
-                        row.distances.size());
+    text += fmt::format("{:<{}} {:>6} {:>10.4g} {:>10.2g} {:>6}\n", row.name, width, row.calls, row.spread.mean,
+                        row.spread.deviation, row.distances.size());
   return text;
 }
 

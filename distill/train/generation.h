@@ -4,6 +4,7 @@
 #include "distill/train/frechet.h"
 #include "distill/train/roles.h"
 #include "distill/train/sampler.h"
+#include "distill/train/spread.h"
 
 namespace retort {
 
@@ -33,10 +34,10 @@ struct Generation {
 /// What one row produced.
 struct GeneratedRow {
   std::string name;
-  std::int64_t calls = 0;          ///< of networks, for each sample
-  std::vector<double> distances;   ///< to the reference, of each seed
-  double mean = 0, deviation = 0;  ///< unbiased; 0 for one seed
-  Tensor shown;                    ///< the first samples of the first seed, at most 100
+  std::int64_t calls = 0;         ///< of networks, for each sample
+  std::vector<double> distances;  ///< to the reference, of each seed
+  Spread spread;                  ///< of them
+  Tensor shown;                   ///< the first samples of the first seed, at most 100
 };
 struct GenerationResult {
   std::vector<GeneratedRow> rows;
@@ -53,6 +54,8 @@ Generation parse_generation(Config& node, const Samplers& samplers, const Number
 /// size. `test` may have no set without a reference. On the meta device one batch of each row and of each set.
 GenerationResult run_generation(const Generation& generation, const Setup& setup, const EvalData& test);
 
+/// What a row's samples are called in files: letters, digits, "-" and "_". No two rows of eval.generate share it.
+std::string row_file(std::string row);
 /// The rows as text.
 std::string generation_table(const Generation& generation, const GenerationResult& results);
 /// The row's first samples in ten columns, or one for each class, as an encoded PNG; empty when they are no images.

@@ -316,10 +316,12 @@ class Builder {
     if ((sets_.empty() && texts_.empty()) || !sample_.empty() || !config_.has("eval")) return;  // nothing is held out
     EvalSpec& e = job_.eval;
     Config& c = config_.child("eval");
-    if (texts_.contains(c.get<std::string>("set")))
+    if (texts_.contains(c.get<std::string>("set"))) {
+      if (c.has("generate")) c.child("set").fail("generated samples are compared with images");
       e.texts = parse_text_eval(c, texts_, setup().roles);
-    else
+    } else {
       e.data = {set_named(c.child("set")), c.get_int("batch", 500, {.min = 1}), dtype_};
+    }
     e.every = c.get_int("every", 0, {.min = 0});
     if (c.has("protocol")) {
       const auto named = [this](Config& node) { return set_named(node); };

@@ -98,13 +98,6 @@ Examples random_real(const Protocol& protocol, const PixelSet& set, std::uint64_
   const DataBatch b = images.at(0);
   return {b.x, b.y, {}};
 }
-
-void summarize(ProtocolRow& row) {
-  const auto n = static_cast<double>(row.top1.size());
-  for (const double a : row.top1) row.mean += a / n;
-  for (const double a : row.top1) row.deviation += (a - row.mean) * (a - row.mean);
-  row.deviation = n > 1 ? std::sqrt(row.deviation / (n - 1)) : 0;
-}
 }  // namespace
 
 std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& setup, const EvalData& test,
@@ -121,7 +114,7 @@ std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& set
   std::vector<ProtocolRow> table;
   for (const auto& [text, view] : protocol.views)
     for (const auto& [images, data] : sets) {
-      ProtocolRow row{images, text, {}};
+      ProtocolRow row{images, text, {}, {}};
       const Training training(protocol, data, rate, view);
       for (std::int64_t k = 0; k < (meta ? 1 : protocol.nets); ++k) {
         Role net;
@@ -136,7 +129,7 @@ std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& set
         training.run(net, rng);
         row.top1.push_back(evaluate(net, test, setup.device).top1);
       }
-      summarize(row);
+      row.spread = spread_of(row.top1);
       table.push_back(std::move(row));
     }
   return table;
@@ -147,7 +140,8 @@ std::string protocol_table(const Protocol& protocol, const std::vector<ProtocolR
                                  protocol.nets, protocol.arch.str(), protocol.steps, protocol.batch, "images",
                                  "trained under", "top-1 %", "deviation");
   for (const ProtocolRow& row : rows)
-    text += fmt::format("{:<14} {:<60} {:>9.2f} {:>9.2f}\n", row.images, row.view, 100 * row.mean, 100 * row.deviation);
+    text += fmt::format("{:<14} {:<60} {:>9.2f} {:>9.2f}\n", row.images, row.view, 100 * row.spread.mean,
+                        100 * row.spread.deviation);
   return text;
 }
 

@@ -6,6 +6,7 @@
 #include "distill/train/models.h"
 #include "distill/train/phase.h"
 #include "distill/train/setup.h"
+#include "distill/train/spread.h"
 
 namespace retort {
 
@@ -24,9 +25,9 @@ struct Protocol {
 
 /// One row of the protocol's table.
 struct ProtocolRow {
-  std::string images, view;        ///< "distilled" or "random real"; the view of training
-  std::vector<double> top1;        ///< of each network, in [0, 1]
-  double mean = 0, deviation = 0;  ///< unbiased; 0 for one network
+  std::string images, view;  ///< "distilled" or "random real"; the view of training
+  std::vector<double> top1;  ///< of each network, in [0, 1]
+  Spread spread;             ///< of them
 };
 
 /// Reads the section; models and data sets are looked up by name. Throws ConfigError.

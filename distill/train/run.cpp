@@ -1,6 +1,5 @@
 #include "distill/train/run.h"
 
-#include <cctype>
 #include <chrono>
 #include <cmath>
 
@@ -167,9 +166,9 @@ class Run {
     protocol_ = run_protocol(*job_.protocol, job_.setup, job_.eval.data, job_.sizes);
     for (const ProtocolRow& row : protocol_) {
       const std::string name = fmt::format("{}, {}", row.images, row.view);
-      result.evaluations.emplace_back(name, Evaluation{job_.eval.data.set->size(), row.mean, 0});
-      folder_.write_metrics(trainer_->step(),
-                            {{"acc/set/" + name, row.mean}, {"acc/set deviation/" + name, row.deviation}});
+      result.evaluations.emplace_back(name, Evaluation{job_.eval.data.set->size(), row.spread.mean, 0});
+      folder_.write_metrics(trainer_->step(), {{"acc/set/" + name, row.spread.mean},
+                                               {"acc/set deviation/" + name, row.spread.deviation}});
     }
     table_ = protocol_table(*job_.protocol, protocol_);
     say_lines(table_);
@@ -192,24 +191,18 @@ class Run {
     std::vector<std::pair<std::string, Tensor>> samples;
     for (std::size_t i = 0; i < generated_.rows.size(); ++i) {
       const GeneratedRow& row = generated_.rows[i];
-      samples.emplace_back(file_name(row.name), row.shown);
+      samples.emplace_back(row_file(row.name), row.shown);
       const auto picture = samples_png(*job_.generation, i, row);
       if (!picture.empty())
-        write_file_atomic(folder_.path() / ("samples_" + file_name(row.name) + ".png"),
+        write_file_atomic(folder_.path() / ("samples_" + row_file(row.name) + ".png"),
                           std::as_bytes(std::span(picture)));
       if (job_.generation->reference)
-        folder_.write_metrics(trainer_->step(), {{"frechet/" + row.name, row.mean},
-                                                 {"frechet deviation/" + row.name, row.deviation},
+        folder_.write_metrics(trainer_->step(), {{"frechet/" + row.name, row.spread.mean},
+                                                 {"frechet deviation/" + row.name, row.spread.deviation},
                                                  {"network calls/" + row.name, static_cast<double>(row.calls)}});
     }
     save_tensors(folder_.path() / "samples.h5", samples);
     say_lines(generation_table(*job_.generation, generated_));
-  }
-
-  static std::string file_name(std::string name) {
-    for (char& c : name)
-      if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-') c = '_';
-    return name;
   }
 
   void add_generation(ReportData& data) {
@@ -220,8 +213,8 @@ class Run {
       const GeneratedRow& row = generated_.rows[i];
       const std::string calls = fmt::format("{} network calls", row.calls);
       if (job_.generation->reference)
-        data.numbers.push_back(
-            {row.name, fmt::format("{:.4g}", row.mean), "Fréchet", fmt::format("± {:.2g}, {}", row.deviation, calls)});
+        data.numbers.push_back({row.name, fmt::format("{:.4g}", row.spread.mean), "Fréchet",
+                                fmt::format("± {:.2g}, {}", row.spread.deviation, calls)});
       auto picture = samples_png(*job_.generation, i, row);
       if (!picture.empty()) data.pictures.push_back({fmt::format("{}, {}", row.name, calls), std::move(picture)});
     }
@@ -231,8 +224,8 @@ class Run {
   void add_protocol(ReportData& data) {
     if (!job_.protocol) return;
     for (const ProtocolRow& row : protocol_)
-      data.numbers.push_back(
-          {row.images, percent(row.mean), "%", fmt::format("± {} under {}", percent(row.deviation), row.view)});
+      data.numbers.push_back({row.images, percent(row.spread.mean), "%",
+                              fmt::format("± {} under {}", percent(row.spread.deviation), row.view)});
     const auto& set = dynamic_cast<const PixelSet&>(*job_.setup.roles.at(job_.protocol->role).model);
     data.pictures.push_back({"The set, a class in each row", set_grid_png(set, 3)});
     data.tables.push_back({"Networks trained on the set", {}, table_, true});

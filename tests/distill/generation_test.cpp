@@ -210,6 +210,7 @@ TEST_CASE("generate: what is wrong is an error at its place") {
   };
   says("eval.generate.rows={a: {sampler: tow}}", "two");
   says("eval.generate.rows={}", "name at least one");
+  says("eval.generate.rows={a b: {sampler: two}, a_b: {sampler: two}}", "the file name a_b");
   says("eval.generate.rows={a: {sampler: two, sampels: 3}}", "sampels");
   says("eval.generate.referenze=train", "referenze");
   says("eval.generate.reference=trian", "train");

@@ -208,7 +208,7 @@ TEST_CASE("sets: the protocol repeats, reports every row, and tells a set of pat
     Protocol brief = *job.protocol;
     brief.steps = 3;
     for (const ProtocolRow& row : run_protocol(brief, job.setup, job.eval.data, job.sizes))
-      apart = apart || row.deviation > 0;
+      apart = apart || row.spread.deviation > 0;
     CHECK(apart);
     REQUIRE(result.evaluations.size() == 2);
     CHECK(result.evaluations[0].first == "distilled, none");
