@@ -6,12 +6,6 @@ namespace retort::kernels::RETORT_BACKEND {
 template <class F>
 static void visit_copied(Type type, F&& f) {
   switch (type) {
-    case Type::f32:
-      return f(TypeTag<float>{});
-    case Type::f16:
-      return f(TypeTag<f16>{});
-    case Type::bf16:
-      return f(TypeTag<bf16>{});
     case Type::i64:
       return f(TypeTag<std::int64_t>{});
     case Type::i32:
@@ -19,8 +13,7 @@ static void visit_copied(Type type, F&& f) {
     case Type::u8:
       return f(TypeTag<std::uint8_t>{});
     default:
-      throw gpu::StateError("copy: no kernel for this element type; got type number " +
-                            std::to_string(static_cast<int>(type)));
+      return visit_float("copy", type, f);
   }
 }
 

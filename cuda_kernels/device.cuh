@@ -16,6 +16,21 @@
 
 #include "cuda_kernels/types.h"
 
+namespace retort::kernels {
+
+/// A lane's share of one 16 x 8 x 16 product of its warp (PTX, mma.m16n8k16).
+struct MmaA {
+  unsigned pair[4];
+};
+struct MmaB {
+  unsigned pair[2];
+};
+struct MmaC {
+  float value[4];
+};
+
+}  // namespace retort::kernels
+
 #if defined(__CUDACC__)
 #include "cuda_kernels/device_cuda.cuh"
 #else

@@ -79,16 +79,6 @@ RETORT_DEVICE unsigned load_pair(const T* p) {
   return *reinterpret_cast<const unsigned*>(p);
 }
 
-/// Fragments of one 16 x 8 x 16 product, as a warp holds them (PTX, mma.m16n8k16).
-struct MmaA {
-  unsigned pair[4];
-};
-struct MmaB {
-  unsigned pair[2];
-};
-struct MmaC {
-  float value[4];
-};
 template <class T>
 RETORT_DEVICE void mma(MmaC& c, const MmaA& a, const MmaB& b) {
   static_assert(std::is_same_v<T, bf16> || std::is_same_v<T, f16>);

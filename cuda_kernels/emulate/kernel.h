@@ -214,15 +214,6 @@ unsigned load_pair(Pointer<T> p) {
   return low.bits | unsigned{high.bits} << 16;
 }
 
-struct MmaA {
-  unsigned pair[4];
-};
-struct MmaB {
-  unsigned pair[2];
-};
-struct MmaC {
-  float value[4];
-};
 /// c += a b for one 16 x 8 x 16 product of the warp, summed over k in order. Lane l holds rows l / 4 and l / 4 + 8 of a
 /// and c, column l / 4 of b, and in them the pairs from 2 (l % 4) on.
 template <class T>
