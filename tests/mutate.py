@@ -95,7 +95,7 @@ def main():
     args = ap.parse_args()
     if not WORK.exists():
         WORK.mkdir()
-    for name in ["tensor", "autograd", "nn", "io", "distill", "tests", "precompiled", "meson.build", "meson_options.txt"]:
+    for name in ["cuda_kernels", "tensor", "autograd", "nn", "io", "distill", "tests", "precompiled", "meson.build", "meson_options.txt"]:
         refresh(ROOT / name, WORK / name)
     if not (WORK / "build").exists():
         subprocess.run(["meson", "setup", "build", "-Doptimization=1", "-Dbenchmarks=false"], cwd=WORK, check=True,
