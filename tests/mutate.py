@@ -24,7 +24,7 @@ IGNORED = re.compile(r"^\s*(//|#|///|throw |static_assert|constexpr std::string_
 
 # Test cases that read files or the compiler's output, and those that start the program, which is not built here.
 UNCONCERNED = ("install:*,vectorise:*,structure:*,io:*,dataset:*,full disk:*,run folder:*,run: killed*,run: SIGTERM*,"
-               "run: bad jobs*,run: an existing*,*`retort *")
+               "run: bad jobs*,run: an existing*,*`retort *,*`eval` *")
 
 
 def sites():
@@ -95,7 +95,8 @@ def main():
     args = ap.parse_args()
     if not WORK.exists():
         WORK.mkdir()
-    for name in ["cuda_kernels", "tensor", "autograd", "nn", "io", "distill", "tests", "precompiled", "meson.build", "meson_options.txt"]:
+    for name in ["cuda_kernels", "tensor", "autograd", "nn", "io", "distill", "tests", "docs", "precompiled", "meson.build",
+                 "meson_options.txt"]:
         refresh(ROOT / name, WORK / name)
     if not (WORK / "build").exists():
         subprocess.run(["meson", "setup", "build", "-Doptimization=1", "-Dbenchmarks=false"], cwd=WORK, check=True,
