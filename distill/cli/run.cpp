@@ -18,15 +18,15 @@ namespace retort::cli {
 namespace fs = std::filesystem;
 
 namespace {
-volatile std::sig_atomic_t stop_signal = 0;
+volatile std::sig_atomic_t stop_signal = 0, all_saved = 0;
 
-/// First SIGINT or SIGTERM: finish the step, save, return. A second one ends the process at once. A file that grows
-/// beyond the process's limit is an error of the write, as a full disk is.
+/// First SIGINT or SIGTERM: finish the step, save, return. A second one, or one after all steps, ends the process at
+/// once. A file that grows beyond the process's limit is an error of the write, as a full disk is.
 void install_signal_handlers() {
   std::signal(SIGXFSZ, SIG_IGN);
   for (const int s : {SIGINT, SIGTERM})
     std::signal(s, [](int received) {
-      if (stop_signal != 0) std::_Exit(128 + received);
+      if (stop_signal != 0 || all_saved != 0) std::_Exit(128 + received);
       stop_signal = received;
     });
 }
@@ -44,6 +44,10 @@ RunObserver terminal_observer() {
     std::fflush(stdout);
   };
   o.stop_requested = [] { return stop_signal != 0; };
+  o.all_saved = [] {
+    all_saved = 1;
+    if (stop_signal != 0) std::_Exit(128 + stop_signal);
+  };
   return o;
 }
 
@@ -74,6 +78,7 @@ std::optional<RunResult> run_one(Job& job, const fs::path& folder, const std::st
     job.predicted_peak = plan.peak;
     write_file_atomic(folder / "plan.txt", plan.text());
   }
+  all_saved = 0;
   RunResult r = run_job(job, f, observer);
   if (!r.finished) return std::nullopt;
   return r;
@@ -89,7 +94,7 @@ int run_seeds(const Config& config, const fs::path& file, const Job& first, cons
     observer.line(fmt::format("seed {}", seed));
     Job job = build(config, file, seed);
     const auto r = run_one(job, folder, command, fs::exists(folder / "config.yaml"), observer);
-    if (!r) return 1;
+    if (!r) return 128 + stop_signal;
     for (const auto& [words, e] : r->evaluations) {
       if (!accuracy.contains(words)) order.push_back(words);
       accuracy[words].push_back(e.top1);

@@ -146,6 +146,7 @@ class Run {
 
   void finish(RunResult& result) {
     result.finished = true;
+    observer_.all_saved();
     drop_tables(job_);
     for (const auto& [role, words] : job_.eval.roles) result.evaluations.emplace_back(words, evaluate_role(job_, role));
     judge_set(result);

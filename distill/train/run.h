@@ -13,6 +13,7 @@ struct RunObserver {
   std::function<void(const std::string& line)> line = [](const std::string&) {};      ///< lasting messages
   std::function<void(const std::string& line)> progress = [](const std::string&) {};  ///< replaces the previous one
   std::function<bool()> stop_requested = [] { return false; };  ///< asked after every step: save and return
+  std::function<void()> all_saved = [] {};  ///< told after the last step: evaluation may be cut off, `resume` redoes it
 };
 
 /// Peaks of a run in bytes: what planning predicted (0: not planned), what the tensors took, what the process held.

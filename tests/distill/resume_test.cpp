@@ -83,6 +83,20 @@ TEST_CASE("run: SIGTERM saves, exits with 128 + 15, and resume goes on from ther
   CHECK(e.output.find("continue with: retort resume") != std::string::npos);
 }
 
+TEST_CASE("run: SIGTERM after the last step cuts the evaluation off, and all steps are saved") {
+  const test::TemporaryFolder folder;
+  const fs::path last = fs::path(folder.path()) / "edm" / "checkpoints" / "step_0000002" / "DONE";
+  Child child({"run", "edm", "job.task=tiny", "job.output_dir=" + folder.path(), "job.name=edm", "run.steps=2",
+               "eval={generate: {count: 1000000000, rows: {endless: {stages: [{role: student, grid: uniform(4)}]}}}}"},
+              fs::path(folder.path()) / "output");
+  for (int i = 0; i < 600 && !fs::exists(last); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  CHECK(fs::exists(last));
+  child.send(SIGTERM);
+  const Ended e = child.wait();
+  INFO(e.output);
+  CHECK(e.exit_code == 128 + SIGTERM);
+}
+
 TEST_CASE("run: bad jobs end in an error that names the place") {
   const test::TemporaryFolder folder;
   const auto job = write_tiny_job(folder.path(), "kd").string();
