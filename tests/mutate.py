@@ -51,8 +51,12 @@ def run(command, seconds):
         return None
 
 
+def tests(filter):
+    return run(["build/retort_tests", f"-tc={filter}", f"-tce={UNCONCERNED}", "--abort-after=1"], 400)
+
+
 def passes(filter):
-    r = run(["build/retort_tests", f"-tc={filter}", f"-tce={UNCONCERNED}", "--abort-after=1"], 400)
+    r = tests(filter)
     return r is not None and r.returncode == 0
 
 
@@ -104,8 +108,10 @@ def main():
     else:
         subprocess.run(["meson", "setup", "--reconfigure", "build"], cwd=WORK, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["ninja", "-C", "build", "--quiet", "retort_tests"], cwd=WORK, check=True)
-    if not passes("*"):
-        sys.exit("mutate: the tests fail without any mutant")
+    unchanged = tests("*")
+    if unchanged is None or unchanged.returncode != 0:
+        said = unchanged.stdout[-2000:] if unchanged else "they took too long"
+        sys.exit(f"mutate: the tests fail without any mutant:\n{said}")
     pool = [s for s in sites() if fnmatch.fnmatch(str(s[0]), args.only)]
     random.Random(args.seed).shuffle(pool)
     results_file = WORK / "results.json"
@@ -133,13 +139,16 @@ def main():
         done = killed + len(survivors)
         print(f"\r{done}/{args.count}: {killed} killed, {len(survivors)} survived, {invalid} did not build, "
               f"{time.time() - began:.0f} s", end="", flush=True)
+    known = (ROOT / "tests/survivors.tsv").read_text().splitlines()
+    reasons = {(path, mutant): reason for path, mutant, reason in (line.split("\t") for line in known)}
     total = killed + len(survivors)
     print(f"\n{killed} of {total} mutants killed ({100 * killed / max(total, 1):.1f} %)")
     with open(args.report, "w") as out:
         out.write(f"# Mutants\n\n{killed} of {total} one-token mutants of rules and kernels are killed "
                   f"({100 * killed / max(total, 1):.1f} %), seed {args.seed}; {invalid} more did not compile.\n\n")
         for path, number, line, mutant in survivors:
-            out.write(f"- `{path}:{number}`: `{line}` -> `{mutant}`\n")
+            reason = reasons.get((str(path), mutant), "NO REASON YET")
+            out.write(f"- `{path}:{number}`: `{line}` -> `{mutant}`: {reason}\n")
     return 0
 
 
