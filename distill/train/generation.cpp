@@ -35,14 +35,18 @@ std::vector<float> per_channel(Config& section, const std::string& key, const st
   return section.get<std::vector<float>>(key);
 }
 
+Normalization parse_normalization(Config& given, const Normalization& usual) {
+  const Normalization n{per_channel(given, "mean", usual.mean), per_channel(given, "std", usual.stddev)};
+  if (n.mean.size() != usual.mean.size() || n.stddev.size() != usual.stddev.size())
+    given.fail(fmt::format("one number a channel, or one for all; the images have {}", usual.mean.size()));
+  return n;
+}
+
 Generation::Features parse_features(Config& node, const RoleSettings& settings, const Normalization& usual) {
   Generation::Features f;
   f.net = saved_role(node, settings);
   f.tap = node.has("tap") ? parse_tap(node.get<std::string>("tap")) : features_of(*f.net->model, node);
-  Config& given = node.child("normalize");
-  f.normalization = {per_channel(given, "mean", usual.mean), per_channel(given, "std", usual.stddev)};
-  if (f.normalization.mean.size() != usual.mean.size() || f.normalization.stddev.size() != usual.stddev.size())
-    given.fail(fmt::format("one number a channel, or one for all; the images have {}", usual.mean.size()));
+  f.normalization = parse_normalization(node.child("normalize"), usual);
   return f;
 }
 
@@ -94,7 +98,7 @@ GeneratedRow run_row(const Generation& g, const Generation::Row& row, const Setu
       const auto drawn =
           draw_samples(row.sampler, setup.roles, keyed_samples(rng, first, n, g.sample, g.dtype, setup.device));
       result.calls = drawn.calls;
-      const Tensor seen = g.reference ? features(g.features, drawn.x, g.reference->normalization()) : Tensor();
+      const Tensor seen = g.reference ? features(g.features, drawn.x, *g.own) : Tensor();
       if (meta) break;
       if (g.reference) moments.add(seen);
       if (k > 0 || kept == kShown) continue;
@@ -115,10 +119,18 @@ Generation parse_generation(Config& node, const Samplers& samplers, const Number
   Generation g;
   g.sample = settings.sample;
   g.dtype = settings.dtype;
-  g.count = node.get_int("count", 10000, {.min = 2});
+  const bool compared = node.has("reference");
+  g.count = node.get_int("count", 10000, {.min = compared ? 2 : 1});
   g.batch = node.get_int("batch", 250, {.min = 1});
-  g.reference = set_named(node.child("reference"));
-  g.features = parse_features(node.child("features"), settings, g.reference->normalization());
+  if (compared) {
+    g.reference = set_named(node.child("reference"));
+    g.own = g.reference->normalization();
+    g.features = parse_features(node.child("features"), settings, *g.own);
+  } else if (node.has("normalize")) {
+    const auto channels = static_cast<std::size_t>(g.sample[0]);
+    g.own = parse_normalization(node.child("normalize"),
+                                {std::vector<float>(channels, 0), std::vector<float>(channels, 1)});
+  }
   const std::int64_t seeds = node.get_int("seeds", 3, {.min = 1});
   std::set<std::string> files;
   for (Config& r : node.child("rows").items()) {
@@ -172,12 +184,11 @@ std::string generation_table(const Generation& g, const GenerationResult& result
 
 std::vector<std::uint8_t> samples_png(const Generation& g, std::size_t row, const GeneratedRow& result) {
   const Shape& s = g.sample;
-  if (!g.reference || s.rank() != 3 || (s[0] != 1 && s[0] != 3)) return {};
-  const Normalization& own = g.reference->normalization();
+  if (!g.own || s.rank() != 3 || (s[0] != 1 && s[0] != 3)) return {};
   std::vector<double> black, white;
-  for (std::size_t c = 0; c < own.mean.size(); ++c) {
-    black.push_back((0 - own.mean[c]) / own.stddev[c]);
-    white.push_back((1 - own.mean[c]) / own.stddev[c]);
+  for (std::size_t c = 0; c < g.own->mean.size(); ++c) {
+    black.push_back((0 - g.own->mean[c]) / g.own->stddev[c]);
+    white.push_back((1 - g.own->mean[c]) / g.own->stddev[c]);
   }
   const std::int64_t classes = g.rows[row].sampler.classes;
   return image_grid_png(result.shown, black, white, classes > 0 && classes <= 20 ? classes : 10, 2);

@@ -9,8 +9,9 @@
 namespace retort {
 
 /// `eval.generate` of a job: {reference: DATA SET, count: 10000, seeds: 3, batch: 250, features: {net: FILE, tap: PATH,
-/// normalize: {mean, std}}, rows: {NAME: {sampler: NAME, seeds: 1}, NAME: {stages: [..]}}}. Without it a method that
-/// has samplers draws a few samples of each.
+/// normalize: {mean, std}}, rows: {NAME: {sampler: NAME, seeds: 1}, NAME: {stages: [..]}}}. Without a reference samples
+/// are drawn and not judged, and {normalize: {mean, std}} makes pictures of them. Without the section a method that has
+/// samplers draws a few samples of each.
 struct Generation {
   struct Row {
     std::string name;
@@ -28,6 +29,7 @@ struct Generation {
   Shape sample;  ///< of one
   DType dtype = DType::f32;
   std::shared_ptr<const Dataset> reference;  ///< null: samples are drawn, and not judged
+  std::optional<Normalization> own;          ///< of the samples, where they are images; the reference's
   Features features;
 };
 

@@ -52,6 +52,8 @@ RolloutSpec parse_rollout(Config& preset, Config& job, const Roles& roles,
   const std::string exit = preset.get_choice("exit", {"last", "shared", "sample"}, "last");
   spec.exit = exit == "last" ? Exit::last : exit == "shared" ? Exit::shared : Exit::sample;
   spec.classes = job.get_int("classes", 0, {.min = 0});
+  spec.in_turn = job.get_choice("labels", {"drawn", "in_turn"}, "drawn") == "in_turn";
+  if (spec.in_turn && spec.classes == 0) job.child("labels").fail("labels in turn need `classes`");
   spec.per_condition = preset.get_int("per_condition", 1, {.min = 1});
   if (job.has("conditions"))
     for (Config& label : job.child("conditions").items()) spec.conditions[label.key()] = label.as<std::int64_t>();

@@ -239,9 +239,12 @@ class RolloutSource final : public Source {
   Tensor classes(const DrawRequest& r, const std::vector<std::int64_t>& ids, const Pass& pass) const {
     const RngKey key = pass.rng.stream(r.stream + "/class", static_cast<std::uint32_t>(r.step));
     std::vector<std::int64_t> y;
-    for (const std::int64_t id : ids)
-      y.push_back(static_cast<std::int64_t>(uniform_int(key, static_cast<std::uint64_t>(id / spec_.per_condition), 0,
-                                                        static_cast<std::uint64_t>(spec_.classes))));
+    for (const std::int64_t id : ids) {
+      const std::int64_t which = id / spec_.per_condition;
+      y.push_back(spec_.in_turn ? which % spec_.classes
+                                : static_cast<std::int64_t>(uniform_int(key, static_cast<std::uint64_t>(which), 0,
+                                                                        static_cast<std::uint64_t>(spec_.classes))));
+    }
     return Tensor::of<std::int64_t>(y, {r.rows});
   }
 

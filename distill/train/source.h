@@ -69,6 +69,7 @@ struct RolloutSpec {
   enum class Between { renoise, ode } between = Between::renoise;
   enum class Exit { last, shared, sample } exit = Exit::last;
   std::int64_t classes = 0;                         ///< of conditions drawn uniformly; 0: none
+  bool in_turn = false;                             ///< sample i of the run has condition i modulo classes instead
   std::int64_t per_condition = 1;                   ///< samples of one condition that follow each other
   std::map<std::string, std::int64_t> conditions;   ///< fixed ones by name; "given" is the samples' own
   std::map<std::string, std::string> beside;        ///< what other roles make of the same noise: state to role

@@ -274,6 +274,23 @@ TEST_CASE("few steps: random levels, and calls moved off the path along a straig
   CHECK(*std::max_element(t.begin(), t.end()) > *std::min_element(t.begin(), t.end()) + 100);
 }
 
+TEST_CASE("few steps: labels of a rollout in turn follow the sample, whatever the step and the batch's cut") {
+  const auto labels = [](const std::string& order, std::int64_t step, std::int64_t first, std::int64_t rows) {
+    Job job = trial("rdm", {"sources.gen.batch=6", "sources.gen.classes=2", "sources.gen.labels=" + order,
+                            "method.sources.gen.per_condition=2"});
+    Pass pass{.step = static_cast<std::uint32_t>(step), .rng = Rng(job.setup.seed)};
+    return job.setup.sources.at("gen")
+        ->draw({step, step, first, rows, "source/gen"}, job.setup.roles, pass)
+        .y.values<std::int64_t>();
+  };
+  const std::vector<std::int64_t> all{0, 0, 1, 1, 0, 0};
+  CHECK(labels("in_turn", 0, 0, 6) == all);
+  CHECK(labels("in_turn", 1, 0, 6) == std::vector<std::int64_t>{1, 1, 0, 0, 1, 1});  // three pairs on
+  CHECK(labels("in_turn", 0, 2, 3) == std::vector<std::int64_t>{1, 1, 0});
+  CHECK(labels("drawn", 0, 0, 6) != all);
+  CHECK_THROWS_WITH_AS(trial("rdm", {"sources.gen.labels=in_turn"}), doctest::Contains("need `classes`"), ConfigError);
+}
+
 TEST_CASE("few steps: a point may not have the name of a state that its source brings") {
   CHECK_NOTHROW(trial("tfd"));
   CHECK_THROWS_WITH_AS(trial("tfd", {"method.terms.drift.points.ref=fresh_noise(2)"}),
