@@ -13,6 +13,7 @@ int plan(const std::string& job, const std::vector<std::string>& overrides);
 int capture(const std::string& job, const std::vector<std::string>& overrides);
 /// A run folder (its newest checkpoint, or best with `best`), or a job whose roles come from files.
 int eval(const std::string& run_or_job, const std::vector<std::string>& overrides, bool best);
+/// Format, metadata and tensors of a file that `open_tensor_file` knows; checksums are verified.
 int inspect(const std::string& file);
 /// One preset: formula, source, and the preset itself.
 int methods(const std::string& name);

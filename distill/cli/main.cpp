@@ -15,7 +15,7 @@ constexpr const char* kFooter =
     "  retort run job.yaml optim.student.adamw.lr=0.001 job.name=slow\n"
     "  retort resume runs/fashion_kd            continue a run that was stopped or killed\n"
     "  retort plan fashion_kd                   memory and steps before anything runs\n"
-    "  retort inspect model.h5                  tensors, attributes and checksums of a file\n"
+    "  retort inspect model.safetensors         tensors and metadata of a file, of any format; checksums of ours\n"
     "  retort methods kd                        formula, roles and phases of a method\n"
     "Exit codes: 0 done, 1 stopped or unknown, 2 job or command line, 3 files, 10-18 other errors (see README).";
 
@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
   add("eval", "Evaluate the roles of a run folder or of a job", "run_or_job", true, true, [&] {
     return cli::eval(target, overrides, best);
   })->add_flag("--best", best, "the best checkpoint instead of the newest");
-  add("inspect", "List what an HDF5 file holds", "file", true, false, [&] { return cli::inspect(target); });
+  add("inspect", "List what a file of tensors holds: HDF5, safetensors, GGUF, PyTorch", "file", true, false, [&] { return cli::inspect(target); });
   CLI::App* methods = add("methods", "List the built-in methods, or describe one", "name", false, false, [&] {
     if (missing) return cli::missing_methods();
     if (check) return cli::check_methods(target);
