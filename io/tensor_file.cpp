@@ -8,6 +8,7 @@
 #include "io/gguf.h"
 #include "io/safetensors.h"
 #include "io/tensor_shards.h"
+#include "io/torch_file.h"
 #include "tensor/error.h"
 
 namespace retort {
@@ -120,9 +121,10 @@ std::unique_ptr<TensorFile> open_single_tensor_file(const fs::path& path) {
   // The one signature that may stand behind other bytes comes last.
   if (looks_like_safetensors(bytes)) return open_safetensors(path);
   if (looks_like_gguf(bytes)) return open_gguf(path);
+  if (looks_like_torch(bytes)) return open_torch(path);
   if (looks_like_hdf5(bytes)) return std::make_unique<Hdf5TensorFile>(path);
   throw IoError(
-      "{}: of no format known here; got {} bytes; known are safetensors, GGUF, HDF5, and JSON indices of "
+      "{}: of no format known here; got {} bytes; known are safetensors, GGUF, PyTorch, HDF5, and JSON indices of "
       "shards of these",
       path.string(), bytes.size());
 }
