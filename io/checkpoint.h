@@ -84,6 +84,8 @@ class CheckpointReader {
   /// A tensor's payload, row-major; valid as long as the reader. The first call verifies the checksum. Throws IoError
   /// when the name is missing or unreadable, the checksum differs, or a bool is neither 0 nor 1.
   std::span<const std::byte> bytes(std::string_view name) const;
+  /// The same payload in pieces, of which nothing stays in memory: for tensors that are passed on.
+  void stream(std::string_view name, const ByteSink& sink) const;
 
  private:
   struct Impl;

@@ -94,7 +94,7 @@ class Hdf5TensorFile : public TensorFile {
   }
 
  private:
-  void stream(std::size_t index, const ByteSink& sink) const override { sink(reader_.bytes(tensors()[index].name)); }
+  void stream(std::size_t index, const ByteSink& sink) const override { reader_.stream(tensors()[index].name, sink); }
 
   CheckpointReader reader_;
 };

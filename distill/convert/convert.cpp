@@ -79,6 +79,10 @@ std::string Coverage::text() const {
   list("unreadable", unreadable);
   for (const auto& [name, same] : tied) text += fmt::format("{:<10} {} = {}\n", "tied", name, same);
   list("dropped", dropped);
+  // Written twice all the same: without a target there is no telling which name is wanted.
+  for (const Loaded& l : loaded)
+    if (!l.tensor->same_as.empty())
+      text += fmt::format("{:<10} {} = {}\n", "shared", l.tensor->name, l.tensor->same_as);
   return text;
 }
 
