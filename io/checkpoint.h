@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "io/file.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
@@ -49,6 +50,8 @@ class CheckpointWriter {
   /// Writes one tensor, row-major, before returning: `payload` is not kept. Names are unique paths without empty, "."
   /// or ".." parts; a tensor's name cannot also be the group of another.
   void add(const std::string& name, DType dtype, const Shape& shape, std::span<const std::byte> payload);
+  /// The same with a payload that comes in pieces; what `source` throws passes through and ends the writer's life.
+  void add(const std::string& name, DType dtype, const Shape& shape, const ByteSource& source);
   /// Completes, syncs and renames the file, and syncs its folder. Nothing may be written afterwards.
   void commit();
 
@@ -81,6 +84,8 @@ class CheckpointReader {
   /// A tensor's payload, row-major; valid as long as the reader. The first call verifies the checksum. Throws IoError
   /// when the name is missing or unreadable, the checksum differs, or a bool is neither 0 nor 1.
   std::span<const std::byte> bytes(std::string_view name) const;
+  /// The same payload in pieces, of which nothing stays in memory: for tensors that are passed on.
+  void stream(std::string_view name, const ByteSink& sink) const;
 
  private:
   struct Impl;

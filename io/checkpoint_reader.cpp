@@ -49,27 +49,46 @@ struct CheckpointReader::Impl {
     payloads.resize(entries.size());
   }
 
+  bool decoded_by_library(std::size_t i) const { return offsets[i] == ListedTensor::kDecoded; }
+
+  SharedMemory decode(std::size_t i) const {
+    SharedMemory memory(entries[i].bytes, where);
+    decode_hdf5(file.descriptor(), entries[i], memory.bytes(), where);
+    return memory;
+  }
+
   std::span<const std::byte> load(std::size_t i) {
-    const TensorEntry& entry = entries[i];
-    if (offsets[i] != ListedTensor::kDecoded)
-      return file.bytes().subspan(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(entry.bytes));
-    SharedMemory memory(entry.bytes, where);
-    decode_hdf5(file.descriptor(), entry, memory.bytes(), where);
-    decoded.push_back(std::move(memory));
+    if (!decoded_by_library(i))
+      return file.bytes().subspan(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(entries[i].bytes));
+    decoded.push_back(decode(i));
     return decoded.back().bytes();
   }
 
-  void verify(const TensorEntry& entry, std::span<const std::byte> payload) const {
-    if (entry.crc) {
-      const std::uint32_t crc = crc32c(payload);
-      if (crc != *entry.crc)
-        throw IoError("{}: tensor \"{}\" is damaged; got CRC-32C {:08x}, the file says {:08x}", where, entry.name, crc,
-                      *entry.crc);
-    }
-    // Any other value in a C++ bool is undefined behaviour.
-    if (entry.dtype == DType::boolean &&
-        std::any_of(payload.begin(), payload.end(), [](std::byte b) { return b > std::byte{1}; }))
-      throw IoError("{}: tensor \"{}\" is damaged; a bool is neither 0 nor 1", where, entry.name);
+  void stream_mapped(std::size_t i, const ByteSink& sink) const {
+    file.stream(static_cast<std::size_t>(offsets[i]), static_cast<std::size_t>(entries[i].bytes), sink);
+  }
+
+  void verify(const TensorEntry& entry, const ByteSource& payload) const {
+    std::uint32_t crc = 0;
+    bool sound = true;
+    payload([&](std::span<const std::byte> piece) {
+      if (entry.crc) crc = crc32c(piece, crc);
+      // Any other value in a C++ bool is undefined behaviour.
+      if (entry.dtype == DType::boolean)
+        sound = sound && std::none_of(piece.begin(), piece.end(), [](std::byte b) { return b > std::byte{1}; });
+    });
+    if (entry.crc && crc != *entry.crc)
+      throw IoError("{}: tensor \"{}\" is damaged; got CRC-32C {:08x}, the file says {:08x}", where, entry.name, crc,
+                    *entry.crc);
+    if (!sound) throw IoError("{}: tensor \"{}\" is damaged; a bool is neither 0 nor 1", where, entry.name);
+  }
+
+  std::size_t index_of(std::string_view name) const {
+    const auto found = index.find(name);
+    if (found != index.end()) return found->second;
+    const auto reason = unreadable.find(name);
+    if (reason != unreadable.end()) throw IoError("{}: cannot read \"{}\"; it is {}", where, name, reason->second);
+    throw IoError("{}: no tensor \"{}\"; the file holds {}", where, name, entries.size());
   }
 
   std::string where;
@@ -104,20 +123,26 @@ std::optional<AttributeValue> CheckpointReader::attribute(std::string_view name)
 }
 
 std::span<const std::byte> CheckpointReader::bytes(std::string_view name) const {
-  const auto found = impl_->index.find(name);
-  if (found == impl_->index.end()) {
-    const auto reason = impl_->unreadable.find(name);
-    if (reason != impl_->unreadable.end())
-      throw IoError("{}: cannot read \"{}\"; it is {}", impl_->where, name, reason->second);
-    throw IoError("{}: no tensor \"{}\"; the file holds {}", impl_->where, name, impl_->entries.size());
-  }
-  auto& payload = impl_->payloads[found->second];
+  const std::size_t i = impl_->index_of(name);
+  auto& payload = impl_->payloads[i];
   if (!payload) {
-    const auto loaded = impl_->load(found->second);
-    impl_->verify(impl_->entries[found->second], loaded);
+    const auto loaded = impl_->load(i);
+    impl_->verify(impl_->entries[i], [&](const ByteSink& sink) { sink(loaded); });
     payload = loaded;
   }
   return *payload;
+}
+
+void CheckpointReader::stream(std::string_view name, const ByteSink& sink) const {
+  const std::size_t i = impl_->index_of(name);
+  if (impl_->payloads[i]) return sink(*impl_->payloads[i]);
+  if (!impl_->decoded_by_library(i)) {
+    impl_->verify(impl_->entries[i], [&](const ByteSink& checked) { impl_->stream_mapped(i, checked); });
+    return impl_->stream_mapped(i, sink);
+  }
+  const SharedMemory memory = impl_->decode(i);
+  impl_->verify(impl_->entries[i], [&](const ByteSink& checked) { checked(memory.bytes()); });
+  sink(memory.bytes());
 }
 
 }  // namespace retort

@@ -113,18 +113,28 @@ struct CheckpointWriter::Impl {
     }
   }
 
-  /// Writes and returns the checksum.
-  std::uint32_t write_payload(const std::string& name, std::int64_t offset, std::span<const std::byte> payload) {
+  /// Writes what `source` gives and returns its checksum.
+  std::uint32_t write_payload(const std::string& name, std::int64_t offset, std::int64_t bytes,
+                              const ByteSource& source) {
     std::uint32_t crc = 0;
-    try {
-      for (std::size_t done = 0; done < payload.size(); done += kPiece) {
-        const auto piece = payload.subspan(done, std::min(kPiece, payload.size() - done));
+    std::int64_t done = 0;
+    source([&](std::span<const std::byte> part) {
+      while (!part.empty()) {
+        const auto piece = part.first(std::min(kPiece, part.size()));
+        part = part.subspan(piece.size());
+        if (std::ssize(piece) > bytes - done)
+          throw ShapeError("{}: payload of \"{}\" does not fit its shape; got more than {} bytes", where, name, bytes);
         crc = crc32c(piece, crc);
-        temporary.write_at(piece, offset + static_cast<std::int64_t>(done));
+        try {
+          temporary.write_at(piece, offset + done);
+        } catch (const IoError& error) {
+          throw IoError("{}: cannot write the tensor \"{}\"; {}", where, name, error.what());
+        }
+        done += std::ssize(piece);
       }
-    } catch (const IoError& error) {
-      throw IoError("{}: cannot write the tensor \"{}\"; {}", where, name, error.what());
-    }
+    });
+    if (done != bytes)
+      throw ShapeError("{}: payload of \"{}\" does not fit its shape; got {} of {} bytes", where, name, done, bytes);
     return crc;
   }
 
@@ -173,6 +183,14 @@ void CheckpointWriter::attribute(const std::string& name, const AttributeValue& 
 
 void CheckpointWriter::add(const std::string& name, DType dtype, const Shape& shape,
                            std::span<const std::byte> payload) {
+  const std::int64_t bytes = shape.product() * size_of(dtype);
+  if (bytes != std::ssize(payload))
+    throw ShapeError("{}: payload of \"{}\" does not fit its shape; got {} bytes for {} {}, which has {}", impl_->where,
+                     name, payload.size(), name_of(dtype), shape.str(), bytes);
+  add(name, dtype, shape, [&](const ByteSink& sink) { sink(payload); });
+}
+
+void CheckpointWriter::add(const std::string& name, DType dtype, const Shape& shape, const ByteSource& source) {
   Impl& self = *impl_;
   self.require_open();
   check_name(name, self.where);
@@ -182,11 +200,8 @@ void CheckpointWriter::add(const std::string& name, DType dtype, const Shape& sh
     throw ValueError("{}: \"{}\" would be both a tensor and a group", self.where, name);
   if (self.tensors.contains(name)) throw ValueError("{}: tensor \"{}\" given twice", self.where, name);
   const std::int64_t bytes = shape.product() * size_of(dtype);
-  if (bytes != static_cast<std::int64_t>(payload.size()))
-    throw ShapeError("{}: payload of \"{}\" does not fit its shape; got {} bytes for {} {}, which has {}", self.where,
-                     name, payload.size(), name_of(dtype), shape.str(), bytes);
 
-  const auto lock = lock_hdf5();
+  auto lock = lock_hdf5();
   self.failed = true;
   const std::string action = fmt::format("write the tensor \"{}\"", name);
   self.make_groups(name);
@@ -198,10 +213,19 @@ void CheckpointWriter::add(const std::string& name, DType dtype, const Shape& sh
       self.where, action);
   self.tensors.insert(name);
 
-  const haddr_t offset = payload.empty() ? 0 : H5Dget_offset(dataset);
+  const haddr_t offset = bytes == 0 ? 0 : H5Dget_offset(dataset);
   if (offset == HADDR_UNDEF) throw_hdf5_error(self.where, action);
   if (offset % kAlignment != 0) throw InternalError("{}: \"{}\" reserved at {}, not aligned", self.where, name, offset);
-  const std::uint32_t crc = self.write_payload(name, static_cast<std::int64_t>(offset), payload);
+  std::uint32_t crc = 0;
+  // The source may need the library too (another HDF5 file); identifiers go under the lock, also when it throws.
+  lock.unlock();
+  try {
+    crc = self.write_payload(name, static_cast<std::int64_t>(offset), bytes, source);
+  } catch (...) {
+    lock.lock();
+    throw;
+  }
+  lock.lock();
   self.put_attribute(dataset, "crc32c", Hdf5Id(H5Tcopy(H5T_STD_U32LE), self.where, action), &crc);
   self.failed = false;
 }

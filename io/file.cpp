@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -117,6 +118,25 @@ MappedFile::MappedFile(const fs::path& path) : path_(path), fd_(open_file(path, 
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void MappedFile::stream(std::size_t offset, std::size_t size, const ByteSink& sink) const {
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto advise = [&](std::size_t begin, std::size_t end, int advice) {
+    // A hint: what is refused (a special file system, an old kernel) changes speed, not bytes.
+    if (begin < end) ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, advice);
+  };
+  const std::size_t stop = offset + size;
+  // The page on which another tensor ends or begins is let go with that one's other pages.
+  std::size_t held = (offset + page - 1) / page * page;
+  for (std::size_t at = offset; at < stop;) {
+    const std::size_t piece = std::min(kPiece, stop - at), next = at + piece;
+    advise(next / page * page, std::min(stop, next + 4 * kPiece), MADV_WILLNEED);
+    sink(bytes_.subspan(at, piece));
+    advise(held, next / page * page, MADV_DONTNEED);
+    held = std::max(held, next / page * page);
+    at = next;
+  }
 }
 
 }  // namespace retort

@@ -3,11 +3,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 
 namespace retort {
+
+/// Takes bytes piece by piece; a piece is valid during the call only. A source hands all of its bytes to a sink, in
+/// order, so that large payloads are never in memory as a whole.
+using ByteSink = std::function<void(std::span<const std::byte>)>;
+using ByteSource = std::function<void(const ByteSink&)>;
 
 /// Throws IoError "PATH: cannot OPERATION; REASON" with the system's text for `error_number` (usually errno).
 [[noreturn]] void throw_file_error(const std::filesystem::path& path, std::string_view operation, int error_number);
@@ -76,6 +82,11 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// Hands `size` bytes from `offset` on to `sink` in pieces of at most kPiece, asks the system for what comes next and
+  /// lets go of the pages behind, so that reading a file larger than the memory does not fill it. The range lies
+  /// inside.
+  void stream(std::size_t offset, std::size_t size, const ByteSink& sink) const;
+  static constexpr std::size_t kPiece = std::size_t{1} << 20;
   const std::filesystem::path& path() const { return path_; }
   int descriptor() const { return fd_.get(); }
 

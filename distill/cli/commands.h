@@ -13,7 +13,23 @@ int plan(const std::string& job, const std::vector<std::string>& overrides);
 int capture(const std::string& job, const std::vector<std::string>& overrides);
 /// A run folder (its newest checkpoint, or best with `best`), or a job whose roles come from files.
 int eval(const std::string& run_or_job, const std::vector<std::string>& overrides, bool best);
+/// Format, metadata and tensors of a file that `open_tensor_file` knows; checksums are verified.
 int inspect(const std::string& file);
+struct ConvertOptions {
+  std::string in, out;  ///< without `out`, a .h5 beside the input
+  std::string names;    ///< a table of names (distill/convert/name_table.h), or ""
+  std::string into;     ///< an architecture, or ""
+  std::string role = "model";
+  bool partial = false;
+};
+/// Prints the account of tensors and writes a checkpoint.
+int convert(const ConvertOptions& options);
+
+struct ExportOptions {
+  std::string in, out, names, role;
+};
+/// Writes safetensors, under the names that the table came from.
+int export_checkpoint(const ExportOptions& options);
 /// One preset: formula, source, and the preset itself.
 int methods(const std::string& name);
 /// A line for each preset: slug, family, row of the catalogue, title, kinds of terms and sources.

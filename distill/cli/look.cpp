@@ -10,8 +10,8 @@
 #include "distill/train/method_check.h"
 #include "distill/train/run.h"
 #include "distill/train/state.h"
-#include "io/checkpoint.h"
 #include "io/file.h"
+#include "io/tensor_file.h"
 #include "retort_config.h"
 
 namespace retort::cli {
@@ -65,20 +65,37 @@ int eval(const std::string& target, const std::vector<std::string>& overrides, b
   return 0;
 }
 
+namespace {
+/// Text of a file on a terminal: control characters as \\xNN, long texts cut.
+std::string shown(std::string_view text) {
+  constexpr std::size_t longest = 200;
+  std::string out;
+  for (const char c : text.substr(0, longest))
+    if (const auto code = static_cast<unsigned char>(c); code < 32 || code == 127)
+      fmt::format_to(std::back_inserter(out), "\\x{:02x}", code);
+    else
+      out.push_back(c);
+  return text.size() > longest ? fmt::format("{} .. ({} bytes)", out, text.size()) : out;
+}
+}  // namespace
+
 int inspect(const std::string& path) {
-  const CheckpointReader reader(path);
-  for (const auto& [name, value] : reader.attributes())
-    std::visit([&n = name](const auto& v) { fmt::print("{:<24} {}\n", n, v); }, value);
+  const auto file = open_tensor_file(path);
+  const bool checksums = file->format() == "HDF5";
+  fmt::print("{}\n", file->format());
+  for (const auto& [name, value] : file->metadata()) fmt::print("{:<24} {}\n", shown(name), shown(value));
   std::int64_t elements = 0, bytes = 0;
-  for (const TensorEntry& e : reader.entries()) {
-    reader.bytes(e.name);  // verifies the checksum
-    fmt::print("{:<5} {:<20} {:<48} {}\n", name_of(e.dtype), e.shape.str(), e.name,
-               e.crc ? fmt::format("crc {:08x} ok", *e.crc) : "no checksum");
-    elements += e.shape.product();
-    bytes += e.bytes;
+  for (const FileTensor& t : file->tensors()) {
+    const bool checked = checksums && t.stored.starts_with("crc");
+    if (checked) file->read(t, [](std::span<const std::byte>) {});  // verifies the checksum
+    const std::string same = t.same_as.empty() ? "" : fmt::format(" same as {}", shown(t.same_as));
+    fmt::print("{:<5} {:<20} {:<48} {}{}{}\n", name_of(t.dtype), t.shape.str(), shown(t.name), shown(t.stored),
+               checked ? " ok" : "", same);
+    elements += t.shape.product();
+    bytes += t.bytes;
   }
-  for (const auto& [name, reason] : reader.unreadable()) fmt::print("unreadable {}: {}\n", name, reason);
-  fmt::print("{} tensors, {} elements, {} bytes\n", reader.entries().size(), elements, bytes);
+  for (const auto& [name, reason] : file->unreadable()) fmt::print("unreadable {}: {}\n", shown(name), shown(reason));
+  fmt::print("{} tensors, {} elements, {} bytes\n", file->tensors().size(), elements, bytes);
   return 0;
 }
 

@@ -15,7 +15,8 @@ constexpr const char* kFooter =
     "  retort run job.yaml optim.student.adamw.lr=0.001 job.name=slow\n"
     "  retort resume runs/fashion_kd            continue a run that was stopped or killed\n"
     "  retort plan fashion_kd                   memory and steps before anything runs\n"
-    "  retort inspect model.h5                  tensors, attributes and checksums of a file\n"
+    "  retort inspect model.safetensors         tensors and metadata of a file, of any format; checksums of ours\n"
+    "  retort convert model.gguf model.h5       a checkpoint from another program's file, all tensors accounted for\n"
     "  retort methods kd                        formula, roles and phases of a method\n"
     "Exit codes: 0 done, 1 stopped or unknown, 2 job or command line, 3 files, 10-18 other errors (see README).";
 
@@ -67,7 +68,24 @@ int main(int argc, char** argv) {
   add("eval", "Evaluate the roles of a run folder or of a job", "run_or_job", true, true, [&] {
     return cli::eval(target, overrides, best);
   })->add_flag("--best", best, "the best checkpoint instead of the newest");
-  add("inspect", "List what an HDF5 file holds", "file", true, false, [&] { return cli::inspect(target); });
+  add("inspect", "List what a file of tensors holds: HDF5, safetensors, GGUF, PyTorch", "file", true, false,
+      [&] { return cli::inspect(target); });
+  cli::ConvertOptions convert;
+  CLI::App* converting = add("convert", "Turn a file of another program into a checkpoint", nullptr, false, false,
+                             [&] { return cli::convert(convert); });
+  converting->add_option("in", convert.in, "safetensors, GGUF, PyTorch, an index of shards")->required();
+  converting->add_option("out", convert.out, "the checkpoint; left out: a .h5 beside the input");
+  converting->add_option("--names", convert.names, "YAML: rename, drop, tied");
+  converting->add_option("--into", convert.into, "the architecture whose tensors it must have: \"llama(...)\"");
+  converting->add_option("--role", convert.role, "what the checkpoint calls the model");
+  converting->add_flag("--partial", convert.partial, "write although tensors are missing, unexpected or mismatched");
+  cli::ExportOptions exported;
+  CLI::App* exporting = add("export", "Write a checkpoint as safetensors", nullptr, false, false,
+                            [&] { return cli::export_checkpoint(exported); });
+  exporting->add_option("in", exported.in, "checkpoint")->required();
+  exporting->add_option("out", exported.out, "safetensors file")->required();
+  exporting->add_option("--names", exported.names, "the table it was converted by");
+  exporting->add_option("--role", exported.role, "which, where there are several");
   CLI::App* methods = add("methods", "List the built-in methods, or describe one", "name", false, false, [&] {
     if (missing) return cli::missing_methods();
     if (check) return cli::check_methods(target);

@@ -130,6 +130,11 @@ TEST_CASE("io: one damaged tensor is named and leaves the others readable") {
     CHECK(contains(text, path));
     CHECK(contains(text, "damaged"));
   }
+  bool delivered = false;
+  const std::string streamed =
+      error_text<IoError>([&] { reader.stream("large", [&](std::span<const std::byte>) { delivered = true; }); });
+  CHECK(contains(streamed, "\"large\" is damaged"));
+  CHECK_FALSE(delivered);
   for (const SampleRecord& record : records)
     if (record.name != "large") CHECK(reader.bytes(record.name).size() == record.payload.size());
 }

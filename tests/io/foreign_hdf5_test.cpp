@@ -103,6 +103,14 @@ TEST_CASE("io: contiguous, compressed, compact and big-endian datasets of other 
     CHECK(floats(reader, name) == expected);
     CHECK(reader.bytes(name).data() == reader.bytes(name).data());
   }
+  // In pieces, from a reader that has not loaded them.
+  const CheckpointReader fresh(path);
+  for (const TensorEntry& entry : reader.entries()) {
+    std::vector<std::byte> pieces;
+    fresh.stream(entry.name, [&](std::span<const std::byte> p) { pieces.insert(pieces.end(), p.begin(), p.end()); });
+    const auto whole = reader.bytes(entry.name);
+    CHECK(std::equal(pieces.begin(), pieces.end(), whole.begin(), whole.end()));
+  }
   CHECK(floats(reader, "unwritten") == std::vector<float>(6));
   CHECK(reader.find("big_endian")->dtype == DType::f64);
   const auto wide = reader.bytes("big_endian");

@@ -1,0 +1,45 @@
+// distill/cli/convert.cpp -- the commands between formats: convert and export.
+#include "distill/convert/convert.h"
+
+#include <cstdio>
+
+#include "distill/cli/commands.h"
+#include "tensor/error.h"
+
+namespace retort::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+NameTable table_of(const std::string& names) { return names.empty() ? NameTable() : NameTable::read(names); }
+
+/// model.safetensors, model.safetensors.index.json -> model.h5, beside it.
+fs::path checkpoint_beside(fs::path in) {
+  if (in.string().ends_with(".index.json")) in.replace_extension().replace_extension();
+  return in.replace_extension(".h5");
+}
+}  // namespace
+
+int convert(const ConvertOptions& options) {
+  ConvertSpec spec;
+  spec.in = options.in;
+  spec.names = table_of(options.names);
+  if (!options.into.empty()) spec.into = parse_call(options.into, "--into");
+  spec.role = options.role;
+  spec.partial = options.partial;
+  const Conversion conversion(spec);
+  fmt::print("{}: {}\n{}", options.in, conversion.file().format(), conversion.coverage().text());
+  std::fflush(stdout);
+  const fs::path out = options.out.empty() ? checkpoint_beside(options.in) : fs::path(options.out);
+  conversion.write(out);
+  fmt::print("{}\n", out.string());
+  return 0;
+}
+
+int export_checkpoint(const ExportOptions& options) {
+  const std::size_t count = export_safetensors(options.in, options.out, table_of(options.names), options.role);
+  fmt::print("{}: {} tensors\n", options.out, count);
+  return 0;
+}
+
+}  // namespace retort::cli

@@ -1,0 +1,251 @@
+// distill/convert/convert.cpp -- the account, and the way of each tensor into a checkpoint.
+#include "distill/convert/convert.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "distill/train/models.h"
+#include "io/checkpoint.h"
+#include "io/crc32c.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "tensor/error.h"
+
+namespace retort {
+namespace fs = std::filesystem;
+
+namespace {
+constexpr std::size_t kNamed = 8;         ///< tensors that an error names
+const std::string kForeign = "foreign.";  ///< the head of attributes that are the file's own metadata
+constexpr std::uintmax_t kLargestConfig = 10'000'000;
+
+std::string described(DType dtype, const Shape& shape) { return fmt::format("{}{}", name_of(dtype), shape.str()); }
+
+/// Passes 16-bit floats on as f32.
+template <class T>
+ByteSink widened(const ByteSink& sink) {
+  return [&sink, wide = std::vector<float>()](std::span<const std::byte> piece) mutable {
+    wide.resize(piece.size() / sizeof(T));
+    for (std::size_t i = 0; i < wide.size(); ++i) {
+      T value;
+      std::memcpy(&value, piece.data() + i * sizeof(T), sizeof(T));
+      wide[i] = static_cast<float>(value);
+    }
+    sink(std::as_bytes(std::span(wide)));
+  };
+}
+
+ByteSource source_of(const TensorFile& file, const FileTensor& tensor, DType dtype) {
+  return [&file, &tensor, dtype](const ByteSink& sink) {
+    if (tensor.dtype == dtype) return file.read(tensor, sink);
+    tensor.dtype == DType::f16 ? file.read(tensor, widened<Half>(sink)) : file.read(tensor, widened<BFloat16>(sink));
+  };
+}
+
+bool becomes(DType from, DType to) {
+  return from == to || (to == DType::f32 && (from == DType::f16 || from == DType::bf16));
+}
+
+std::uint32_t checksum(const TensorFile& file, const FileTensor& tensor) {
+  std::uint32_t crc = 0;
+  file.read(tensor, [&](std::span<const std::byte> piece) { crc = crc32c(piece, crc); });
+  return crc;
+}
+
+/// "a, b, .. and 3 more"
+std::string first_of(std::vector<std::string> names) {
+  const std::size_t more = names.size() > kNamed ? names.size() - kNamed : 0;
+  names.resize(names.size() - more);
+  if (names.empty()) return "none";
+  return fmt::format("{}{}", fmt::join(names, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
+}
+}  // namespace
+
+bool Coverage::complete() const {
+  return missing.empty() && unexpected.empty() && mismatched.empty() && unreadable.empty();
+}
+
+std::string Coverage::text() const {
+  std::string text = fmt::format(
+      "loaded {}, missing {}, unexpected {}, mismatched {}, unreadable {}, tied {}, dropped {}\n", loaded.size(),
+      missing.size(), unexpected.size(), mismatched.size(), unreadable.size(), tied.size(), dropped.size());
+  const auto list = [&](std::string_view what, const std::vector<std::string>& names) {
+    for (const std::string& name : names) text += fmt::format("{:<10} {}\n", what, name);
+  };
+  list("missing", missing);
+  list("unexpected", unexpected);
+  list("mismatched", mismatched);
+  list("unreadable", unreadable);
+  for (const auto& [name, same] : tied) text += fmt::format("{:<10} {} = {}\n", "tied", name, same);
+  list("dropped", dropped);
+  // Written twice all the same: without a target there is no telling which name is wanted.
+  for (const Loaded& l : loaded)
+    if (!l.tensor->same_as.empty())
+      text += fmt::format("{:<10} {} = {}\n", "shared", l.tensor->name, l.tensor->same_as);
+  return text;
+}
+
+Conversion::Conversion(ConvertSpec spec) : spec_(std::move(spec)), file_(open_tensor_file(spec_.in)) {
+  check_ties();
+  account(build_target());
+}
+
+std::map<std::string, Conversion::Target> Conversion::build_target() {
+  std::map<std::string, Target> target;
+  if (!spec_.into) return target;
+  const auto model = build_model(*spec_.into, {});
+  arch_ = model->arch();
+  for (const NamedParameter& p : parameters_of(*model))
+    target[p.name] = {p.parameter->value.dtype(), p.parameter->value.shape()};
+  for (const NamedBuffer& b : buffers_of(*model)) target[b.name] = {b.buffer->value.dtype(), b.buffer->value.shape()};
+  return target;
+}
+
+/// The table's copies that are in the file must be copies.
+void Conversion::check_ties() {
+  for (const auto& [name, same] : spec_.names.tied()) {
+    const FileTensor *copy = file_->find(name), *original = file_->find(same);
+    if (copy == nullptr) continue;
+    if (original == nullptr)
+      throw ConfigError("{}: \"{}\" is tied to \"{}\", which is not there", spec_.in.string(), name, same);
+    if (copy->dtype != original->dtype || !(copy->shape == original->shape) ||
+        checksum(*file_, *copy) != checksum(*file_, *original))
+      throw ConfigError(
+          "{}: \"{}\" is no copy of \"{}\", to which the table ties it; hint: another architecture, untied",
+          spec_.in.string(), name, same);
+    coverage_.tied.emplace_back(name, same);
+  }
+}
+
+void Conversion::account(const std::map<std::string, Target>& target) {
+  for (const FileTensor& tensor : file_->tensors()) place(tensor, target);
+  for (const auto& [name, reason] : file_->unreadable())
+    if (spec_.names.drops(name))
+      coverage_.dropped.push_back(name);
+    else
+      coverage_.unreadable.push_back(fmt::format("{}: {}", name, reason));
+  std::map<std::string, std::string> from;
+  for (const Coverage::Loaded& l : coverage_.loaded) {
+    const auto [other, fresh] = from.emplace(l.name, l.tensor->name);
+    if (!fresh)
+      throw IoError("{}: \"{}\" and \"{}\" both become \"{}\"", spec_.in.string(), other->second, l.tensor->name,
+                    l.name);
+  }
+  for (const auto& [name, wanted] : target) {
+    const bool mismatched = std::any_of(coverage_.mismatched.begin(), coverage_.mismatched.end(),
+                                        [&, n = name + " "](const std::string& m) { return m.starts_with(n); });
+    if (!from.contains(name) && !mismatched)
+      coverage_.missing.push_back(fmt::format("{} {}", name, described(wanted.dtype, wanted.shape)));
+  }
+}
+
+void Conversion::place(const FileTensor& tensor, const std::map<std::string, Target>& target) {
+  const auto is_tied = [&](const auto& pair) { return pair.first == tensor.name; };
+  if (std::any_of(coverage_.tied.begin(), coverage_.tied.end(), is_tied)) return;
+  if (spec_.names.drops(tensor.name)) return coverage_.dropped.push_back(tensor.name);
+  const std::string name = spec_.names.ours(tensor.name);
+  if (!spec_.into) return coverage_.loaded.push_back({&tensor, name, tensor.dtype});
+  const auto wanted = target.find(name);
+  if (wanted == target.end()) {
+    // One storage under two names: the other one is loaded, if the target has it.
+    if (!tensor.same_as.empty() && target.contains(spec_.names.ours(tensor.same_as)))
+      coverage_.tied.emplace_back(tensor.name, tensor.same_as);
+    else
+      coverage_.unexpected.push_back(fmt::format("{} {}", tensor.name, described(tensor.dtype, tensor.shape)));
+  } else if (!(tensor.shape == wanted->second.shape) || !becomes(tensor.dtype, wanted->second.dtype)) {
+    coverage_.mismatched.push_back(fmt::format("{} is {} in the file, expected {}", name,
+                                               described(tensor.dtype, tensor.shape),
+                                               described(wanted->second.dtype, wanted->second.shape)));
+  } else {
+    coverage_.loaded.push_back({&tensor, name, wanted->second.dtype});
+  }
+}
+
+void Conversion::write(const fs::path& out) const {
+  const Coverage& c = coverage_;
+  if (!c.complete() && !spec_.partial)
+    throw IoError(
+        "{}: not converted; missing: {}; unexpected: {}; mismatched: {}; unreadable: {}; hint: a table of names, or "
+        "--partial",
+        spec_.in.string(), first_of(c.missing), first_of(c.unexpected), first_of(c.mismatched), first_of(c.unreadable));
+  std::error_code ignored;
+  if (fs::equivalent(spec_.in, out, ignored))
+    throw ConfigError("convert: {} would replace what it is read from", out.string());
+  CheckpointWriter writer(out);
+  writer.attribute("format", spec_.into ? "retort-roles-1" : "retort-tensors-1");
+  if (spec_.into) writer.attribute("arch." + spec_.role, arch_);
+  for (const auto& [key, value] : file_->metadata())
+    writer.attribute(key.starts_with(kForeign) ? key : kForeign + key, value);
+  for (const auto& [name, same] : c.tied) writer.attribute("tied." + name, same);
+  const fs::path config = spec_.in.parent_path() / "config.json";
+  if (fs::is_regular_file(config)) {
+    if (fs::file_size(config) > kLargestConfig) throw IoError("{}: too large for a configuration", config.string());
+    const std::string text = read_file(config);
+    parse_json(text, config.string());
+    writer.attribute("config.json", text);
+  }
+  const std::string prefix = spec_.into ? spec_.role + "/" : "";
+  for (const Coverage::Loaded& l : c.loaded)
+    writer.add(prefix + l.name, l.dtype, l.tensor->shape, source_of(*file_, *l.tensor, l.dtype));
+  writer.commit();
+}
+
+namespace {
+/// The prefix of a role's tensors in a checkpoint of roles; "" for any other file.
+std::string role_prefix(const TensorFile& file, const fs::path& in, const std::string& role) {
+  std::vector<std::string> roles;
+  for (const auto& [key, value] : file.metadata())
+    if (key.starts_with("arch.")) roles.push_back(key.substr(5));
+  const auto format = file.metadata().find("format");
+  const bool is_roles = format != file.metadata().end() && format->second == "retort-roles-1";
+  if (!is_roles) {
+    if (!role.empty()) throw ConfigError("export: {} is no checkpoint of roles; got role {}", in.string(), role);
+    return "";
+  }
+  if (role.empty() && roles.size() == 1) return roles.front() + "/";
+  if (std::find(roles.begin(), roles.end(), role) == roles.end())
+    throw ConfigError("export: {} has the roles {}; got \"{}\"; hint: --role", in.string(), fmt::join(roles, ", "),
+                      role);
+  return role + "/";
+}
+
+void write_config(const std::string& text, const fs::path& out) {
+  const fs::path config = out.parent_path() / "config.json";
+  if (!fs::exists(config)) return write_file_atomic(config, text);
+  if (read_file(config) != text) throw IoError("{}: another configuration is there already", config.string());
+}
+}  // namespace
+
+std::size_t export_safetensors(const fs::path& in, const fs::path& out, const NameTable& names,
+                               const std::string& role) {
+  const auto file = open_tensor_file(in);
+  const std::string prefix = role_prefix(*file, in, role);
+  std::vector<NamedPayload> tensors;
+  std::map<std::string, const FileTensor*> exported;
+  for (const FileTensor& t : file->tensors()) {
+    if (!t.name.starts_with(prefix)) continue;
+    const std::string name = names.foreign(t.name.substr(prefix.size()));
+    exported.emplace(name, &t);
+    tensors.push_back({name, t.dtype, t.shape, source_of(*file, t, t.dtype)});
+  }
+  TextMap metadata;
+  // Loaders want to know which library's layout it is; what was converted says so itself, if it did.
+  if (!prefix.empty()) metadata["format"] = "pt";
+  for (const auto& [key, value] : file->metadata()) {
+    if (key.starts_with(kForeign)) metadata[key.substr(kForeign.size())] = value;
+    if (!key.starts_with("tied.")) continue;
+    const auto original = exported.find(value);
+    if (original == exported.end())
+      throw IoError("{}: \"{}\" is tied to \"{}\", which is not there", in.string(), key.substr(5), value);
+    const FileTensor& t = *original->second;
+    tensors.push_back({key.substr(5), t.dtype, t.shape, source_of(*file, t, t.dtype)});
+  }
+  const std::size_t count = tensors.size();
+  write_safetensors(out, std::move(tensors), metadata);
+  if (const auto config = file->metadata().find("config.json"); config != file->metadata().end())
+    write_config(config->second, out);
+  return count;
+}
+
+}  // namespace retort

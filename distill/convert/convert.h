@@ -1,0 +1,83 @@
+// distill/convert/convert.h -- files of other programs into checkpoints, with an account of every tensor, and back.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "distill/convert/name_table.h"
+#include "distill/train/call.h"
+#include "io/tensor_file.h"
+
+namespace retort {
+
+/// Where each tensor of a file goes, by its name there, and what the target misses. Without a target architecture every
+/// readable tensor is loaded and nothing is missing.
+struct Coverage {
+  struct Loaded {
+    const FileTensor* tensor;
+    std::string name;  ///< ours
+    DType dtype;       ///< as written: the target's
+  };
+  std::vector<Loaded> loaded;
+  std::vector<std::string> missing;                       ///< the target has it, the file has not (our names)
+  std::vector<std::string> unexpected;                    ///< the file has it, the target has not
+  std::vector<std::string> mismatched;                    ///< with the shapes and dtypes of both
+  std::vector<std::string> unreadable;                    ///< with the reason
+  std::vector<std::string> dropped;                       ///< by the table
+  std::vector<std::pair<std::string, std::string>> tied;  ///< copies (name, same_as) that are not loaded a second time
+
+  /// Nothing missing, unexpected, mismatched or unreadable.
+  bool complete() const;
+  /// A line of counts, then a line for each tensor that is not plainly loaded.
+  std::string text() const;
+};
+
+struct ConvertSpec {
+  std::filesystem::path in;
+  NameTable names;
+  std::optional<Call> into;    ///< an architecture of distill/train/models.h whose tensors are the target
+  std::string role = "model";  ///< what the checkpoint calls it; jobs then say `init_from: FILE`
+  bool partial = false;        ///< write what is there although something is missing, unexpected, ..
+};
+
+/// A file to be converted, opened and accounted for. With `into`, f16 and bf16 become f32 where the target is; any
+/// other difference of dtype, and any of shape, is a mismatch. Copies are told by the file's own storages, and by the
+/// table, whose claims are verified. Throws IoError for files that cannot be read and two tensors of one name,
+/// ConfigError for an unknown architecture and copies that differ.
+class Conversion {
+ public:
+  explicit Conversion(ConvertSpec spec);
+
+  const Coverage& coverage() const { return coverage_; }
+  const TensorFile& file() const { return *file_; }
+  /// Writes the checkpoint, one tensor at a time; the file's metadata become the attributes "foreign.KEY", a
+  /// config.json beside it the attribute "config.json". Throws IoError, naming the first tensors, when the account is
+  /// not complete and `partial` does not allow it.
+  void write(const std::filesystem::path& out) const;
+
+ private:
+  struct Target {
+    DType dtype;
+    Shape shape;
+  };
+  std::map<std::string, Target> build_target();
+  void check_ties();
+  void account(const std::map<std::string, Target>& target);
+  void place(const FileTensor& tensor, const std::map<std::string, Target>& target);
+
+  ConvertSpec spec_;
+  std::unique_ptr<TensorFile> file_;
+  std::string arch_;  ///< of the target
+  Coverage coverage_;
+};
+
+/// Writes the tensors of a checkpoint, or of any file of tensors, as safetensors under the names that `names` came
+/// from. Of a checkpoint of roles, those of `role` (it may be empty where there is one). What a conversion noted comes
+/// back: metadata, tied copies, and config.json beside `out`, where another one is not overwritten. Returns the count
+/// of tensors. Throws ConfigError for an unknown role, IoError, or what write_safetensors throws.
+std::size_t export_safetensors(const std::filesystem::path& in, const std::filesystem::path& out,
+                               const NameTable& names, const std::string& role);
+
+}  // namespace retort

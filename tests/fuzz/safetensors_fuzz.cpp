@@ -1,0 +1,9 @@
+// tests/fuzz/safetensors_fuzz.cpp -- files as safetensors.
+#include "io/safetensors.h"
+#include "tests/fuzz/fuzz_file.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const retort::fuzz::InputFile file(data, size);
+  retort::fuzz::read_all([&] { return retort::open_safetensors(file.path()); });
+  return 0;
+}
