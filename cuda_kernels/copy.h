@@ -4,7 +4,8 @@
 
 namespace retort::kernels {
 
-/// y = x converted, over `shape`: its `first` steps are x's, its `second` y's. f32, f16, bf16, i64, i32, u8.
+/// y = x converted, over `shape`: its `first` steps are x's, its `second` y's. Any two types; what is not
+/// 0 becomes true.
 struct Copy {
   Type from, to;
   const void* x;

@@ -1,7 +1,7 @@
 // cuda_kernels/elementwise.cuh -- bodies of the elementwise kernels.
 #pragma once
-#include "cuda_kernels/device.cuh"
 #include "cuda_kernels/elementwise.h"
+#include "cuda_kernels/strided.cuh"
 #include "tensor/elementwise.h"
 
 namespace retort::kernels::RETORT_BACKEND {
@@ -63,14 +63,8 @@ template <class F, class T, class R>
 RETORT_KERNEL void map_binary_strided(In<T> a, In<T> b, Out<R> y, std::int64_t n, StridedPair shape) {
   const std::int64_t i = std::int64_t{block_index().x} * block_extent().x + thread_index().x;
   if (i >= n) return;
-  std::int64_t rest = i, at_a = 0, at_b = 0;
-  for (int axis = shape.rank - 1; axis >= 0; --axis) {
-    const std::int64_t k = rest % shape.extent[axis];
-    rest /= shape.extent[axis];
-    at_a += k * shape.first[axis];
-    at_b += k * shape.second[axis];
-  }
-  y[i] = apply<F, T, R>(a[at_a], b[at_b]);
+  const Places at = places_of(i, shape);
+  y[i] = apply<F, T, R>(a[at.first], b[at.second]);
 }
 
 /// Whether steps are those of a dense tensor in row-major order.
@@ -81,11 +75,6 @@ inline bool dense(const StridedPair& shape, const std::int64_t* steps) {
     expected *= shape.extent[axis];
   }
   return true;
-}
-inline std::int64_t count(const StridedPair& shape) {
-  std::int64_t n = 1;
-  for (int axis = 0; axis < shape.rank; ++axis) n *= shape.extent[axis];
-  return n;
 }
 inline bool aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; }
 /// Threads for n elements of T, the leftover of packs included.

@@ -5,7 +5,7 @@ namespace retort::kernels::RETORT_BACKEND {
 
 template <class F, bool kComparison>
 static void launch_binary(const Binary& args, gpu::Stream stream) {
-  const std::int64_t n = count(args.shape);
+  const std::int64_t n = elements_of(args.shape);
   if (n == 0) return;
   visit_training("binary", args.type, [&](auto tag) {
     using T = typename decltype(tag)::type;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace retort::gpu {
 
@@ -87,6 +88,13 @@ struct Kernel {
   std::shared_ptr<EmulatedKernel> body;
 };
 
+/// A range of device memory that a library's work reads, or writes whole.
+struct Access {
+  const void* memory = nullptr;
+  std::size_t bytes = 0;
+  bool written = false;
+};
+
 struct Properties {
   std::string name;
   int compute_major = 0, compute_minor = 0;
@@ -152,6 +160,10 @@ class Device {
   virtual void fill(void* memory, std::uint8_t byte, std::size_t bytes, Stream stream) = 0;
   /// Runs a function of the host in stream order. It must not call the device.
   virtual void call(std::function<void()> function, Stream stream) = 0;
+  /// What answers on the emulator for a library of real devices: a function of the host that runs in stream order on
+  /// the ranges it names, which are checked as those of a kernel. Throws StateError on any other device.
+  virtual void call_library(const char* name, std::function<void()> function, std::vector<Access> ranges,
+                            Stream stream) = 0;
 
   /// Puts a kernel into the stream. Throws StateError for a shape that the device cannot run.
   virtual void launch(const Kernel& kernel, const LaunchShape& shape, Stream stream) = 0;

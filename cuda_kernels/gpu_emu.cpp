@@ -206,6 +206,20 @@ class Emulator final : public Device, private Binder {
     put(stream, "call", [function = std::move(function)](const Toucher&) { function(); });
   }
 
+  void call_library(const char* name, std::function<void()> function, std::vector<Access> ranges,
+                    Stream stream) override {
+    std::vector<std::pair<Access, Region*>> touched;
+    for (const Access& a : ranges)
+      if (a.bytes > 0) touched.emplace_back(a, range(name, a.memory, a.bytes, false));
+    put(stream, name, [function = std::move(function), touched = std::move(touched)](const Toucher& who) {
+      for (const auto& [a, region] : touched)
+        if (!a.written) region->touch_range(a.memory, a.bytes, TouchMode::read, who);
+      function();
+      for (const auto& [a, region] : touched)
+        if (a.written) region->touch_range(a.memory, a.bytes, TouchMode::write, who);
+    });
+  }
+
   void launch(const Kernel& kernel, const LaunchShape& shape, Stream stream) override {
     if (!kernel.body) throw StateError(std::string(kernel.name) + ": this kernel has no body for the emulator");
     if (shape.shared_bytes > properties().shared_bytes_per_block || shape.block.count() > 1024 ||

@@ -54,6 +54,16 @@ void reduce(const Reduce& args, gpu::Stream stream) {
   });
 }
 
+void inner_product(const InnerProduct& a, gpu::Stream stream) {
+  const std::int64_t runs = pieces(a.n, kRun);
+  visit_training("inner_product", a.type, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    RETORT_LAUNCH(stream, (gpu::LaunchShape{{blocks_for(runs, 1)}, {kReduceThreads}}), inner_product_runs<T>,
+                  static_cast<const T*>(a.a), static_cast<const T*>(a.b), runs > 1 ? a.scratch : a.y, kRun, a.n);
+  });
+  if (runs > 1) RETORT_LAUNCH(stream, (gpu::LaunchShape{{1}, {kReduceThreads}}), add_runs, a.scratch, a.y, runs);
+}
+
 }  // namespace RETORT_BACKEND
 
 #if !defined(__CUDACC__)
@@ -62,6 +72,7 @@ std::int64_t reduce_scratch(ReduceAxis axis, std::int64_t rows, std::int64_t col
   if (axis == ReduceAxis::all) return (rows * columns + kRun - 1) / kRun;
   return (rows + kRowsPerPiece - 1) / kRowsPerPiece * columns;
 }
+std::int64_t inner_product_scratch(std::int64_t n) { return (n + kRun - 1) / kRun; }
 #endif
 
 }  // namespace retort::kernels

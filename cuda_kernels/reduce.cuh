@@ -54,4 +54,25 @@ RETORT_KERNEL void reduce_columns(In<T> x, Out<Y> y, std::int64_t rows, std::int
   y[block_index().y * columns + column] = narrow<Y>(value / divisor);
 }
 
+/// Block b: the products of elements [b n, (b + 1) n) of `total`.
+template <class T>
+RETORT_KERNEL void inner_product_runs(In<T> a, In<T> b, Out<double> y, std::int64_t n, std::int64_t total) {
+  RETORT_SHARED(double, partial, kReduceThreads / kWarpSize);
+  const std::int64_t begin = block_index().x * n, end = begin + n < total ? begin + n : total;
+  double value = 0;
+  for (std::int64_t i = begin + thread_index().x; i < end; i += block_extent().x)
+    value += static_cast<double>(widen(static_cast<T>(a[i]))) * static_cast<double>(widen(static_cast<T>(b[i])));
+  value = block_reduce(value, AddJoin{}, partial);
+  if (thread_index().x == 0) y[block_index().x] = value;
+}
+
+/// One block: the sum of n numbers.
+RETORT_KERNEL void add_runs(In<double> x, Out<double> y, std::int64_t n) {
+  RETORT_SHARED(double, partial, kReduceThreads / kWarpSize);
+  double value = 0;
+  for (std::int64_t i = thread_index().x; i < n; i += block_extent().x) value += static_cast<double>(x[i]);
+  value = block_reduce(value, AddJoin{}, partial);
+  if (thread_index().x == 0) y[0] = value;
+}
+
 }  // namespace retort::kernels::RETORT_BACKEND

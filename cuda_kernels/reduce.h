@@ -26,4 +26,15 @@ struct Reduce {
 std::int64_t reduce_scratch(ReduceAxis axis, std::int64_t rows, std::int64_t columns);
 RETORT_LAUNCHER(reduce, Reduce)
 
+/// y [1] = sum a b over n elements (f32 or bf16), products and sums in f64, in an order that only n decides.
+struct InnerProduct {
+  Type type;
+  const void *a, *b;
+  double* y;
+  std::int64_t n;
+  double* scratch = nullptr;  ///< inner_product_scratch() doubles
+};
+std::int64_t inner_product_scratch(std::int64_t n);
+RETORT_LAUNCHER(inner_product, InnerProduct)
+
 }  // namespace retort::kernels

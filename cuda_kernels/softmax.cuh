@@ -13,10 +13,10 @@ RETORT_KERNEL void softmax_rows(In<T> x, Out<T> y, std::int64_t columns) {
   const float shift = finite_shift(row_max(columns, partial, [&](std::int64_t i) { return at(row, i); }));
   const float total = row_sum(columns, partial, [&](std::int64_t i) { return exp_fast(at(row, i) - shift); });
   if (kLog) {
-    const float log_total = log_fast(total);
+    const float log_total = total == 0 ? 0.0f : log_fast(total);
     each_column(columns, [&](std::int64_t i) { out[i] = narrow<T>(at(row, i) - shift - log_total); });
   } else {
-    const float scale = 1.0f / total;
+    const float scale = total == 0 ? 0.0f : 1.0f / total;  // a row of -infinity alone
     each_column(columns, [&](std::int64_t i) { out[i] = narrow<T>(exp_fast(at(row, i) - shift) * scale); });
   }
 }

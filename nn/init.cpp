@@ -4,6 +4,7 @@
 #include <array>
 
 #include "nn/module.h"
+#include "tensor/transfer.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -44,7 +45,7 @@ void initialize_parameter(const std::string& name, Parameter& p, const Rng& rng)
       draw(p.init, chunk, key, at);
       for (double& v : chunk) v *= p.init.scale;
     }
-    assign_(p.value, values, "initialize");
+    assign_(p.value, to(values, p.value.device()), "initialize");
   }
   if (p.shadow.defined()) assign_(p.shadow, p.value, "initialize");
 }

@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 
+#include "tensor/transfer.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -20,12 +21,6 @@ struct Collector : Visitor {
   void parameter(const std::string& path, Parameter& p) override { parameters.push_back({path, &p}); }
   void buffer(const std::string& path, Buffer& b) override { buffers.push_back({path, &b}); }
 };
-
-Tensor moved(const Tensor& t, Device device) {
-  if (!t.defined() || t.device() == device) return t;
-  if (device.kind == DeviceKind::meta) return Tensor::empty(t.shape(), t.dtype(), device, &t.strides());
-  throw DeviceError("move_to: cannot move {} to {}", t.str(), device.str());
-}
 
 Tensor converted(const Tensor& t, DType dtype) {
   if (!t.defined() || t.dtype() == dtype || !is_float(t.dtype())) return t;
@@ -129,10 +124,10 @@ void move_to(Module& m, Device device) {
   Collector c;
   m.visit(c);
   for (const auto& p : c.parameters) {
-    p.parameter->value = moved(p.parameter->value, device);
-    p.parameter->shadow = moved(p.parameter->shadow, device);
+    p.parameter->value = to(p.parameter->value, device);
+    p.parameter->shadow = to(p.parameter->shadow, device);
   }
-  for (const auto& b : c.buffers) b.buffer->value = moved(b.buffer->value, device);
+  for (const auto& b : c.buffers) b.buffer->value = to(b.buffer->value, device);
 }
 
 void convert(Module& m, DType dtype) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "tensor/op_table.h"
+
 namespace retort {
 
 namespace {
@@ -17,11 +19,10 @@ Kernel kernel_of(const Primitive& op, Device device) {
   auto& slot = op.kernels[static_cast<int>(device.kind)];
   Kernel k = slot.load(std::memory_order_acquire);
   if (k) return k;
-  const Table& t = table(device.kind);
-  const auto it = t.find(op.name);
-  if (it == t.end()) throw DeviceError("{}: no kernel for device {}", op.name, device.str());
-  slot.store(it->second, std::memory_order_release);
-  return it->second;
+  k = find_kernel(op.name, device.kind);
+  if (!k) throw DeviceError("{}: no kernel for device {}", op.name, device.str());
+  slot.store(k, std::memory_order_release);
+  return k;
 }
 
 Device common_device(const Primitive& op, std::span<const Tensor> in) {
@@ -47,6 +48,12 @@ std::vector<std::string_view> registered_kernels(DeviceKind device) {
   std::vector<std::string_view> names;
   for (const auto& [name, kernel] : table(device)) names.push_back(name);
   return names;
+}
+
+Kernel find_kernel(std::string_view op, DeviceKind device) {
+  const Table& t = table(device);
+  const auto it = t.find(op);
+  return it == t.end() ? nullptr : it->second;
 }
 
 DispatchScope::DispatchScope(DispatchObserver& observer) : previous_(observer_of_thread) {

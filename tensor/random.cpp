@@ -2,6 +2,7 @@
 
 #include "tensor/attrs.h"
 #include "tensor/primitive.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -17,7 +18,7 @@ Tensor draw(const Primitive& op, const Shape& shape, DType dtype, Device device,
       throw ShapeError("{}: needs a sample index per row of {}; got {}", op.name, shape.str(), samples->str());
   }
   const Tensor out = Tensor::empty(shape, dtype, device);
-  const Tensor indices = samples ? samples->unlifted() : Tensor();
+  const Tensor indices = samples ? sample_indices_on(*samples, device) : Tensor();
   run_kernel(op, std::span(&indices, samples ? 1 : 0), AttrBox::of(attrs), std::span(&out, 1));
   return out;
 }
@@ -25,6 +26,16 @@ void require_float(const Primitive& op, DType dtype) {
   if (!is_float(dtype)) throw DTypeError("{}: draws floats; got {}", op.name, name_of(dtype));
 }
 }  // namespace
+
+Tensor sample_indices_on(const Tensor& samples, Device device) {
+  const Tensor plain = samples.unlifted();
+  if (!plain.defined() || plain.device() == device) return plain;
+  if (!plain.meta())
+    for (const std::int64_t s : to(plain, kCpu).values<std::int64_t>())
+      if (s < 0 || static_cast<std::uint64_t>(s) >= kMaxRngSamples)
+        throw ValueError("random: a sample index lies in [0, 2^32); got {}", s);
+  return to(plain, device);
+}
 
 Tensor normal(const Shape& shape, const RngKey& key, DType dtype, Device device, const Tensor* samples) {
   require_float(kNormal, dtype);

@@ -13,6 +13,9 @@ namespace retort {
 /// 2^32).
 Tensor normal(const Shape& shape, const RngKey& key, DType dtype = DType::f32, Device device = kCpu,
               const Tensor* samples = nullptr);
+/// Sample indices where draws on `device` read them: themselves, or a copy. Indices are keys and live on the host;
+/// kernels of other devices do not check them, so this does: ValueError outside of [0, 2^32).
+Tensor sample_indices_on(const Tensor& samples, Device device);
 /// Uniform in [0, 1); the largest f16 or bf16 draws may round to 1.
 Tensor uniform(const Shape& shape, const RngKey& key, DType dtype = DType::f32, Device device = kCpu,
                const Tensor* samples = nullptr);

@@ -9,13 +9,15 @@
 #include <vector>
 
 #include "tensor/error.h"
+#include "tensor/gpu/device.h"
 
 namespace retort {
 
 std::string Device::str() const {
   constexpr std::string_view names[kDeviceKinds] = {"cpu", "meta", "emu", "cuda"};
   const std::string_view name = names[static_cast<int>(kind)];
-  return kind == DeviceKind::cuda ? fmt::format("{}:{}", name, static_cast<int>(index)) : std::string(name);
+  const bool numbered = kind == DeviceKind::cuda || index != 0;
+  return numbered ? fmt::format("{}:{}", name, static_cast<int>(index)) : std::string(name);
 }
 
 void MemoryAccount::charge(std::int64_t bytes) {
@@ -161,8 +163,6 @@ MemoryScope::~MemoryScope() { thread_account() = previous_; }
 Ref<Storage> Storage::allocate(std::int64_t bytes, Device device) {
   if (bytes < 0 || bytes > (std::int64_t{1} << 46))
     throw MemoryError("allocate: {} bytes on {} is not a possible size", bytes, device.str());
-  if (device.kind == DeviceKind::emu || device.kind == DeviceKind::cuda)
-    throw DeviceError("allocate: device {} is not part of this build", device.str());
   Ref<Storage> s(new Storage);
   s->bytes_ = bytes;
   s->device_ = device;
@@ -175,13 +175,18 @@ Ref<Storage> Storage::allocate(std::int64_t bytes, Device device) {
           "micro-batch or checkpointing",
           bytes, MemoryAccount::current_account().current());
   }
+  if (device.kind == DeviceKind::emu || device.kind == DeviceKind::cuda)
+    s->data_ = GpuDevice::of(device).allocate(bytes);
   s->account_ = thread_account();
   s->account_->charge(s->charged_);
   return s;
 }
 
 Storage::~Storage() {
-  if (data_) host_pool().release(data_, charged_);
+  if (data_ && device_.kind == DeviceKind::cpu)
+    host_pool().release(data_, charged_);
+  else if (data_)
+    GpuDevice::of(device_).release(data_);
   if (account_) account_->release_bytes(charged_);
 }
 

@@ -40,7 +40,9 @@ Tensor Tensor::from(std::span<const double> values, const Shape& shape, DType dt
 std::byte* Tensor::raw() const {
   if (!impl_) throw InternalError("tensor: an undefined tensor has no data");
   if (!impl_->storage) throw InternalError("tensor: {} is a ghost: its values were not saved", str());
-  if (!impl_->storage->data()) throw DeviceError("tensor: {} has no values in host memory", str());
+  if (impl_->device.kind != DeviceKind::cpu)
+    throw DeviceError("tensor: {} has no values in host memory{}", str(),
+                      meta() ? "" : "; hint: copy it first, to(t, kCpu) of tensor/transfer.h");
   return impl_->storage->data() + impl_->layout.offset * size_of(impl_->dtype);
 }
 

@@ -9,6 +9,7 @@
 #include "autograd/check_grads.h"
 #include "autograd/ops/arithmetic.h"
 #include "autograd/tape.h"
+#include "tensor/transfer.h"
 #include "tensor/write.h"
 
 namespace retort::testing {
@@ -97,7 +98,7 @@ Grads value_and_grads(const Function& f, In in) {
   Tensors u;
   for (std::size_t i = 0; i < r.out.size(); ++i)
     u.push_back(r.out[i].defined() && is_float(r.out[i].dtype())
-                    ? cast(randn(r.out[i].shape(), 91 + i), r.out[i].dtype())
+                    ? to(cast(randn(r.out[i].shape(), 91 + i), r.out[i].dtype()), r.out[i].device())
                     : Tensor());
   r.grad = pull_back(f, in, u, std::span<const bool>(wants.get(), n));
   return r;
@@ -109,31 +110,36 @@ double rounding_error(const Tensor& exact, DType dtype) {
   return relative_error(cast(cast(exact, dtype), DType::f64), exact);
 }
 
-void check_dtypes(const OpCase& c, const Function& f, In in) {
-  for (const DType dtype : c.dtypes) {
-    const Tensors low = converted(in, dtype);
-    Tensors exact;
-    for (const Tensor& t : low) exact.push_back(t.defined() && is_float(t.dtype()) ? cast(t, DType::f64) : t);
-    INFO("dtype ", std::string(name_of(dtype)));
-    const bool grads = c.order > 0;
-    const Grads got = grads ? value_and_grads(f, low) : Grads{f(low), {}};
-    const Grads want = grads ? value_and_grads(f, exact) : Grads{f(exact), {}};
-    // Values: twice the error of rounding the exact result once. Gradients are several ops in a row, each rounding.
-    const auto check = [&](const Tensors& a, const Tensors& b, bool grad, const char* what) {
-      for (std::size_t i = 0; i < a.size(); ++i) {
-        if (!a[i].defined() || !b[i].defined()) continue;
-        if (!is_float(a[i].dtype())) continue;
-        CHECK(a[i].dtype() == dtype);
-        const double narrow = grad ? c.grad_roundings * unit_roundoff(dtype) : 2 * rounding_error(b[i], dtype);
-        const double bound = (grad ? 3 : 1) * c.tolerance_f32 + (dtype == DType::f32 ? 0.0 : narrow);
-        const double error = relative_error(cast(a[i], DType::f64), b[i]);
-        INFO(what, " ", i, ": relative error ", error, " against ", bound);
-        CHECK(error <= bound);
-      }
-    };
-    check(got.out, want.out, false, "output");
-    check(got.grad, want.grad, true, "gradient");
+void check_dtype(const OpCase& c, const Function& f, In in, DType dtype, Device device) {
+  const Tensors low = converted(in, dtype);
+  Tensors exact, there;
+  for (const Tensor& t : low) {
+    exact.push_back(t.defined() && is_float(t.dtype()) ? cast(t, DType::f64) : t);
+    there.push_back(to(t, device));
   }
+  INFO("dtype ", std::string(name_of(dtype)), " on ", device.str());
+  const bool grads = c.order > 0;
+  const Grads got = grads ? value_and_grads(f, there) : Grads{f(there), {}};
+  const Grads want = grads ? value_and_grads(f, exact) : Grads{f(exact), {}};
+  // Values: twice the error of rounding the exact result once. Gradients are several ops in a row, each rounding.
+  const auto check = [&](const Tensors& a, const Tensors& b, bool grad, const char* what) {
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      if (!a[i].defined() || !b[i].defined()) continue;
+      CHECK(a[i].device() == device);
+      if (!is_float(a[i].dtype())) {
+        if (device.kind != DeviceKind::cpu) CHECK(to(a[i], kCpu).values() == b[i].values());
+        continue;
+      }
+      CHECK(a[i].dtype() == dtype);
+      const double narrow = grad ? c.grad_roundings * unit_roundoff(dtype) : 2 * rounding_error(b[i], dtype);
+      const double bound = (grad ? 3 : 1) * c.tolerance_f32 + (dtype == DType::f32 ? 0.0 : narrow);
+      const double error = relative_error(cast(to(a[i], kCpu), DType::f64), b[i]);
+      INFO(what, " ", i, ": relative error ", error, " against ", bound);
+      CHECK(error <= bound);
+    }
+  };
+  check(got.out, want.out, false, "output");
+  check(got.grad, want.grad, true, "gradient");
 }
 
 void check_layouts(const OpCase& c, const Function& f, In in, const Tensors& plain) {
@@ -191,7 +197,7 @@ void run_sample(const OpCase& c, const Sample& s, bool first) {
   if (c.any_layout) check_layouts(c, f, s.in, plain);
   check_meta(f, s.in, plain);
   if (!c.dtypes.empty()) {
-    check_dtypes(c, f, s.in);
+    for (const DType dtype : c.dtypes) check_dtype(c, f, s.in, dtype, kCpu);
     check_threads(f, s.in);
   }
   if (c.order > 0) {
@@ -280,6 +286,29 @@ void run_op_case(const OpCase& c) {
     INFO("message: ", message);
     CHECK_MESSAGE(message.find(e.fragment) != std::string::npos, "expected an error containing: ", e.fragment);
   }
+}
+
+DeviceRun run_on_device(const OpCase& c, Device device, DType dtype, std::int64_t largest) {
+  DeviceRun run;
+  for (std::size_t i = 0; i < c.samples.size(); ++i) {
+    const Sample& s = c.samples[i];
+    std::int64_t elements = 0;
+    for (const Tensor& t : s.in) elements += t.defined() ? t.numel() : 0;
+    if (elements > largest) continue;
+    INFO("op ", c.name, ", sample ", i, " ", s.label);
+    try {
+      check_dtype(c, s.fn ? s.fn : c.fn, s.in, dtype, device);
+      ++run.samples;
+    } catch (const Error& error) {
+      const std::string_view what = error.what();
+      bool known = false;
+      for (const char* reason : {"no kernel for", "on different devices", "has no values in host memory"})
+        known = known || what.find(reason) != std::string_view::npos;
+      if (!known) throw;
+      if (run.refused.empty()) run.refused = what;
+    }
+  }
+  return run;
 }
 
 const OpCaseEntry& new_op_case(const char* name, void (*define)(OpCase&)) {

@@ -71,6 +71,16 @@ struct OpCaseEntry {
 };
 OpCase make_op_case(const OpCaseEntry& entry);
 void run_op_case(const OpCase& c);
+
+/// What came of a case on another device.
+struct DeviceRun {
+  int samples = 0;      ///< compared, value and gradient
+  std::string refused;  ///< of the first sample that did not run: the error
+};
+/// Runs value and first gradient of the case's samples of at most `largest` elements on `device` in `dtype` and
+/// compares them with those of the processor in f64 from the same rounded inputs, with the bounds of the case's dtype
+/// check. Samples whose ops have no kernel there, or whose function holds tensors of the host, are not run.
+DeviceRun run_on_device(const OpCase& c, Device device, DType dtype, std::int64_t largest);
 const OpCaseEntry& new_op_case(const char* name, void (*define)(OpCase&));
 const std::vector<OpCaseEntry>& op_cases();
 

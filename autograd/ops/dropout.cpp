@@ -3,6 +3,7 @@
 #include "autograd/ops/nn.h"
 #include "autograd/rule.h"
 #include "tensor/attrs.h"
+#include "tensor/random.h"
 
 namespace retort {
 
@@ -29,7 +30,7 @@ REGISTER_OP(DropoutOp);
 Tensor dropout(const Tensor& x, double p, const RngKey& key, const Tensor& samples) {
   if (!(p >= 0 && p < 1)) throw ValueError("dropout: a probability lies in [0, 1); got {}", p);
   if (p == 0) return x;
-  return apply_with<DropoutOp>(AttrBox::of(DropoutAttrs{p, key}), x, samples);
+  return apply_with<DropoutOp>(AttrBox::of(DropoutAttrs{p, key}), x, sample_indices_on(samples, x.device()));
 }
 
 }  // namespace retort

@@ -13,6 +13,7 @@
 #include "io/file.h"
 #include "io/tensor_file.h"
 #include "retort_config.h"
+#include "tensor/gpu/device.h"
 
 namespace retort::cli {
 
@@ -172,7 +173,10 @@ int check_methods(const std::string& name) {
 int doctor() {
   fmt::print("retort {} ({})\n{}\n", RETORT_VERSION, RETORT_COMPILER, environment_json());
   fmt::print("threads            {}\n", omp_get_max_threads());
-  fmt::print("kernels on cpu     {}\n", registered_kernels(DeviceKind::cpu).size());
+  for (const auto& [kind, name] :
+       {std::pair(DeviceKind::cpu, "cpu"), {DeviceKind::emu, "emu"}, {DeviceKind::cuda, "cuda"}})
+    fmt::print("kernels on {:<8}{}\n", name, registered_kernels(kind).size());
+  for (const std::string& gpu : known_gpus()) fmt::print("device             {}\n", gpu);
   fmt::print("methods            {}\n", method_presets().size());
   bool ok = true;
   for (const char* job : {"fashion_teacher", "fashion_kd", "fashion_kd_full"}) {

@@ -12,6 +12,7 @@
 #include "distill/train/report.h"
 #include "distill/train/spread.h"
 #include "io/file.h"
+#include "tensor/gpu/device.h"
 
 namespace retort::cli {
 
@@ -53,9 +54,7 @@ RunObserver terminal_observer() {
 
 Device device_of(Config& config) {
   const std::string wanted = config.get_choice("run.device", {"auto", "cpu", "cuda", "emu"}, "auto");
-  if (wanted == "cuda" || wanted == "emu")
-    throw DeviceError("run.device: {} is not part of this build; hint: run.device=cpu", wanted);
-  return kCpu;
+  return wanted == "cuda" || wanted == "emu" ? gpu_from_name(wanted) : kCpu;
 }
 
 Job build(const Config& config, const fs::path& file, std::optional<std::uint64_t> seed) {

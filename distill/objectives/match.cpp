@@ -4,6 +4,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -25,7 +26,7 @@ class Match final : public Term {
     if (!spec_.d.labels) return static_cast<double>(batch.size());
     if (batch.y.meta()) return static_cast<double>(batch.size());
     double labelled = 0;
-    for (const std::int64_t label : batch.y.values<std::int64_t>()) labelled += label >= 0;
+    for (const std::int64_t label : to(batch.y, kCpu).values<std::int64_t>()) labelled += label >= 0;
     return labelled;
   }
 

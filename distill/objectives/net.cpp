@@ -4,6 +4,7 @@
 #include "autograd/ops/index.h"
 #include "autograd/ops/linalg.h"
 #include "nn/decoder.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -86,7 +87,7 @@ class TableNet final : public Net {
   Reply eval(const Query& query, const Want& want, Grad grad, Pass&) const override {
     if (!want.taps.empty()) throw ConfigError("a table of answers has no taps; hint: run the teacher online");
     if (grad != Grad::None) throw ConfigError("a table of answers cannot be trained, nor differentiated in its input");
-    return {index_select(table_, 0, query.index), {}};
+    return {index_select(table_, 0, to(query.index, table_.device())), {}};
   }
 
  private:

@@ -6,15 +6,17 @@
 #include "autograd/ops/losses.h"
 #include "autograd/ops/nn.h"
 #include "autograd/ops/reduce.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
 namespace {
-Tensor logits_of(const Role& role, const DataBatch& b) {
+/// On the host, whatever device the role lives on.
+Tensor logits_of(const Role& role, const DataBatch& b, Device device) {
   Pass pass;
   pass.training = false;
-  const Tensor out = role.net->eval({b.x, {}, {}, b.index, b.sample}, {}, Grad::None, pass).out;
-  return out.dtype() == DType::f64 ? out : cast(out, DType::f32);
+  const Tensor out = role.net->eval({to(b.x, device), {}, {}, b.index, b.sample}, {}, Grad::None, pass).out;
+  return on_host(out.dtype() == DType::f64 ? out : cast(out, DType::f32));
 }
 }  // namespace
 
@@ -37,13 +39,13 @@ Evaluation evaluate(const Role& role, const EvalData& data, Device device) {
   Evaluation e;
   SequentialBatches batches(data.set, data.batch, data.dtype);
   if (device.kind == DeviceKind::meta) {
-    logits_of(role, batches.meta_batch(std::min(data.batch, data.set->size())));
+    logits_of(role, batches.meta_batch(std::min(data.batch, data.set->size())), device);
     return e;
   }
   double correct = 0;
   for (std::int64_t i = 0; i < batches.size(); ++i) {
     const DataBatch b = batches.at(i);
-    const Tensor z = logits_of(role, b);
+    const Tensor z = logits_of(role, b, device);
     e.cross_entropy += sum(cross_entropy(z, b.y)).item();
     correct += static_cast<double>(sum(equal(argmax(z, 1), b.y)).item<std::int64_t>());
     e.samples += b.x.shape()[0];
@@ -53,10 +55,11 @@ Evaluation evaluate(const Role& role, const EvalData& data, Device device) {
   return e;
 }
 
-std::vector<Answer> answers_of(const Role& role, const EvalData& data, const std::vector<std::int64_t>& indices) {
+std::vector<Answer> answers_of(const Role& role, const EvalData& data, const std::vector<std::int64_t>& indices,
+                               Device device) {
   SequentialBatches batches(std::make_shared<Subset>(data.set, indices), static_cast<std::int64_t>(indices.size()),
                             data.dtype, 0);
-  const Tensor p = softmax(logits_of(role, batches.at(0)), 1);
+  const Tensor p = softmax(logits_of(role, batches.at(0), device), 1);
   const auto labels = argmax(p, 1).values<std::int64_t>();
   const auto values = p.values();
   std::vector<Answer> answers;

@@ -49,6 +49,7 @@ struct Answer {
   double probability = 0;
 };
 /// The most probable class of each of the given samples.
-std::vector<Answer> answers_of(const Role& role, const EvalData& data, const std::vector<std::int64_t>& indices);
+std::vector<Answer> answers_of(const Role& role, const EvalData& data, const std::vector<std::int64_t>& indices,
+                               Device device);
 
 }  // namespace retort

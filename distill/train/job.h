@@ -66,8 +66,8 @@ struct OpenedJob {
   Config config;
 };
 OpenedJob open_job(const std::string& name, const std::vector<std::string>& overrides);
-/// Builds the job on `device` (cpu, or meta for planning). Every key must have been read by the end: throws ConfigError
-/// naming the unknown ones. `seed` replaces job.seed when given.
+/// Builds the job on `device` (cpu, emu, cuda, or meta for planning). Every key must have been read by the end: throws
+/// ConfigError naming the unknown ones. `seed` replaces job.seed when given.
 Job build_job(Config config, const std::filesystem::path& file, Device device, std::optional<std::uint64_t> seed = {});
 
 /// The role on the job's evaluation data, images or texts. On the meta device only the shapes of one batch run.

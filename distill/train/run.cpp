@@ -262,9 +262,10 @@ class Run {
     const auto teacher = job_.setup.roles.find("teacher");
     std::vector<std::int64_t> shown;
     for (std::int64_t k = 0; k < 16; ++k) shown.push_back(k * (job_.eval.data.set->size() / 16));
-    const auto student_answers = answers_of(student, job_.eval.data, shown);
-    const auto teacher_answers =
-        teacher == job_.setup.roles.end() ? student_answers : answers_of(teacher->second, job_.eval.data, shown);
+    const auto student_answers = answers_of(student, job_.eval.data, shown, job_.setup.device);
+    const auto teacher_answers = teacher == job_.setup.roles.end()
+                                     ? student_answers
+                                     : answers_of(teacher->second, job_.eval.data, shown, job_.setup.device);
     const Dataset& set = *job_.eval.data.set;
     const auto answer = [&](const Answer& a) {  // a network may know more classes than the set
       const auto label = static_cast<std::size_t>(a.label);

@@ -14,6 +14,7 @@
 #include "distill/diffusion/oracle_net.h"
 #include "distill/diffusion/step.h"
 #include "distill/train/models.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -37,7 +38,8 @@ class DataSource final : public Source {
   Batch draw(const DrawRequest& r, const Roles&, Pass&) const override {
     const bool meta = device_.kind == DeviceKind::meta;
     const DataBatch b = meta ? loader_->meta_batch(r.rows) : loader_->prefetched(r.phase_step, r.first, r.rows);
-    return {b.x, b.y, b.y2, b.lambda, b.index, b.sample};
+    // Indices are keys of draws and rows of tables: they stay on the host.
+    return {to(b.x, device_), to(b.y, device_), to(b.y2, device_), to(b.lambda, device_), b.index, b.sample};
   }
   std::int64_t steps_per_epoch() const override { return loader_->steps_per_epoch(); }
   std::shared_ptr<const Dataset> set() const override { return set_; }

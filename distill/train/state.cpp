@@ -6,6 +6,7 @@
 #include "io/crc32c.h"
 #include "io/file.h"
 #include "retort_config.h"
+#include "tensor/transfer.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -23,12 +24,18 @@ std::vector<Named> tensors_of(Role& role) {
   return list;
 }
 
-std::span<const std::byte> bytes_of_row_major(const Tensor& row_major) {
-  return {row_major.raw(), static_cast<std::size_t>(row_major.numel() * size_of(row_major.dtype()))};
+/// Where files are written from: row-major on the host.
+Tensor row_major(const Tensor& value) {
+  const Tensor here = to(value, kCpu);
+  return here.layout().contiguous() ? here : copy_of(here);
+}
+
+std::span<const std::byte> bytes_of_row_major(const Tensor& plain) {
+  return {plain.raw(), static_cast<std::size_t>(plain.numel() * size_of(plain.dtype()))};
 }
 
 void add_tensor(CheckpointWriter& writer, const std::string& name, const Tensor& value) {
-  const Tensor plain = value.layout().contiguous() ? value : copy_of(value);
+  const Tensor plain = row_major(value);
   writer.add(name, plain.dtype(), plain.shape(), bytes_of_row_major(plain));
 }
 
@@ -58,7 +65,7 @@ void load_tensors(const CheckpointReader& reader, const std::string& file, const
     Tensor plain = Tensor::empty(n.value.shape(), n.value.dtype());
     const auto bytes = reader.bytes(prefix + n.name);
     if (!bytes.empty()) std::memcpy(plain.raw(), bytes.data(), bytes.size());
-    assign_(n.value, plain, "checkpoint");
+    assign_(n.value, to(plain, n.value.device()), "checkpoint");
   }
 }
 
@@ -103,8 +110,7 @@ std::uint32_t fingerprint(Role& role) {
   for (const Named& n : tensors_of(role)) {
     const std::string head = fmt::format("{} {} {}\n", n.name, name_of(n.value.dtype()), n.value.shape().str());
     crc = crc32c(bytes_of(head), crc);
-    const Tensor plain = n.value.layout().contiguous() ? n.value : copy_of(n.value);
-    crc = crc32c(bytes_of_row_major(plain), crc);
+    crc = crc32c(bytes_of_row_major(row_major(n.value)), crc);
   }
   return crc;
 }

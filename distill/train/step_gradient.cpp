@@ -6,6 +6,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -188,7 +189,7 @@ void StepGradient::collect_puts(const std::string& source, const Batch& batch, A
 
 void StepGradient::note(const Share& s, const Part& part, const Batch& batch) {
   if (setup_.device.kind == DeviceKind::meta) return;
-  const double total = part.total.item();
+  const double total = to(part.total, kCpu).item();
   if (!std::isfinite(total)) {
     const auto ids = batch.index.values<std::int64_t>();
     throw NumericError(
@@ -197,7 +198,7 @@ void StepGradient::note(const Share& s, const Part& part, const Batch& batch) {
         ids.size() > 8 ? " ..." : "");
   }
   outcome_.total += s.scale * total;
-  if (s.units > 0) outcome_.shown[s.name] += part.shown.item() / s.units;
+  if (s.units > 0) outcome_.shown[s.name] += to(part.shown, kCpu).item() / s.units;
 }
 
 }  // namespace retort

@@ -9,6 +9,7 @@
 #include "autograd/ops/shape.h"
 #include "distill/data/sequential.h"
 #include "tensor/rng.h"
+#include "tensor/transfer.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -30,7 +31,7 @@ Store::Store(std::string name, Tensor table, StoreOptions options)
     : name_(std::move(name)), table_(std::move(table)), options_(std::move(options)) {}
 
 Tensor Store::get(const Batch& batch) const {
-  return index_select(table_, 0, options_.by_class ? batch.y : batch.index);
+  return index_select(table_, 0, to(options_.by_class ? batch.y : batch.index, table_.device()));
 }
 
 Tensor Store::negatives(const Batch& batch, std::int64_t count, const Pass& pass) const {
@@ -38,7 +39,7 @@ Tensor Store::negatives(const Batch& batch, std::int64_t count, const Pass& pass
   if (batch.y.meta()) return index_select(table_, 0, Tensor::empty(shape, DType::i64, kMeta));
   const auto& [ids, begin] = options_.classes;
   const RngKey key = pass.rng.stream(name_ + "/negatives", pass.step);
-  const auto labels = batch.y.values<std::int64_t>(), samples = batch.sample.values<std::int64_t>();
+  const auto labels = to(batch.y, kCpu).values<std::int64_t>(), samples = batch.sample.values<std::int64_t>();
   std::vector<std::int64_t> drawn;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const auto y = static_cast<std::size_t>(std::max<std::int64_t>(labels[i], 0));
@@ -50,13 +51,13 @@ Tensor Store::negatives(const Batch& batch, std::int64_t count, const Pass& pass
       drawn.push_back(ids[other < first ? other : other + own]);
     }
   }
-  return index_select(table_, 0, Tensor::of<std::int64_t>(drawn, shape));
+  return index_select(table_, 0, to(Tensor::of<std::int64_t>(drawn, shape), table_.device()));
 }
 
 void Store::put(const Tensor& index, const Tensor& values) {
   if (index.meta()) return;
   const auto ids = index.values<std::int64_t>();
-  const std::vector<double> rows = values.values();
+  const std::vector<double> rows = to(values, kCpu).values();
   const std::size_t width = ids.empty() ? 0 : rows.size() / ids.size();
   const double kept = options_.momentum;
   for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -64,7 +65,7 @@ void Store::put(const Tensor& index, const Tensor& values) {
         table_.view({{static_cast<std::int64_t>(width)}, {1}, ids[i] * static_cast<std::int64_t>(width)});
     std::vector<double> next(rows.begin() + static_cast<std::ptrdiff_t>(i * width),
                              rows.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
-    const std::vector<double> old = row.values();
+    const std::vector<double> old = kept > 0 ? to(row, kCpu).values() : std::vector<double>(width);
     double norm = 0;
     for (std::size_t k = 0; k < width; ++k) {
       if (kept > 0) next[k] = kept * old[k] + (1 - kept) * next[k];
@@ -72,7 +73,7 @@ void Store::put(const Tensor& index, const Tensor& values) {
     }
     if (options_.normalize && norm > 0)
       for (double& v : next) v /= std::sqrt(norm);
-    assign_(row, Tensor::from(next, {static_cast<std::int64_t>(width)}, table_.dtype()), name_);
+    assign_(row, to(Tensor::from(next, {static_cast<std::int64_t>(width)}, table_.dtype()), table_.device()), name_);
   }
 }
 
@@ -92,7 +93,8 @@ void fill_sphere(const Tensor& table, const RngKey& key, const std::string& name
     double norm = 0;
     for (const double v : values) norm += v * v;
     for (double& v : values) v /= std::sqrt(norm);
-    assign_(table.view({{width}, {1}, id * width}), Tensor::from(values, {width}, table.dtype()), name);
+    assign_(table.view({{width}, {1}, id * width}), to(Tensor::from(values, {width}, table.dtype()), table.device()),
+            name);
   }
 }
 }  // namespace
@@ -127,8 +129,8 @@ void fill_class_mean(Store& store, const Role& role, const Read& of, std::shared
   for (std::int64_t i = 0; i < batches.size(); ++i) {
     const DataBatch b = batches.at(i);
     const Want want{.out = of.from == Read::From::out, .taps = of.taps};
-    const Reply reply = role.net->eval({b.x, {}, {}, b.index, b.sample}, want, Grad::None, pass);
-    const Tensor answer = cast(stop_gradient(want.out ? reply.out : reply.taps[0]), table.dtype());
+    const Reply reply = role.net->eval({to(b.x, table.device()), {}, {}, b.index, b.sample}, want, Grad::None, pass);
+    const Tensor answer = to(cast(stop_gradient(want.out ? reply.out : reply.taps[0]), table.dtype()), kCpu);
     const Tensor sums = index_add(answer, 0, b.y, classes);
     const Tensor counts = bincount(b.y, classes, Tensor::full(b.y.shape(), 1, table.dtype()));
     total = total.defined() ? total + sums : sums;
@@ -136,7 +138,7 @@ void fill_class_mean(Store& store, const Role& role, const Read& of, std::shared
   }
   Shape column = Shape::filled(table.rank(), 1);
   column[0] = classes;
-  assign_(table, total / reshape(maximum(count, 1.0), column), "class means");
+  assign_(table, to(total / reshape(maximum(count, 1.0), column), table.device()), "class means");
 }
 
 }  // namespace retort

@@ -5,6 +5,7 @@
 #include "distill/train/job.h"
 #include "distill/train/state.h"
 #include "io/checkpoint.h"
+#include "tensor/transfer.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -19,7 +20,7 @@ std::int64_t rows_by_id(const Dataset& set) {
   return rows;
 }
 
-/// Answers of `role` to every image of the set, by data id: [largest id + 1, classes].
+/// Answers of `role` to every image of the set, by data id, on the host: [largest id + 1, classes].
 Tensor compute_table(const Role& role, const EvalData& data, Device device) {
   const std::int64_t rows = rows_by_id(*data.set);
   SequentialBatches batches(data.set, data.batch, data.dtype);
@@ -29,9 +30,10 @@ Tensor compute_table(const Role& role, const EvalData& data, Device device) {
   Tensor table;
   for (std::int64_t k = 0; k < batches.size(); ++k) {
     const DataBatch b = meta ? batches.meta_batch(std::min(data.batch, data.set->size())) : batches.at(k);
-    const Tensor out = stop_gradient(role.net->eval({b.x, {}, {}, b.index, b.sample}, {}, Grad::None, pass).out);
-    const Tensor answers = out.dtype() == DType::f64 ? out : cast(out, DType::f32);
-    if (!table.defined()) table = Tensor::zeros({rows, answers.shape()[1]}, answers.dtype(), device);
+    const Tensor out =
+        stop_gradient(role.net->eval({to(b.x, device), {}, {}, b.index, b.sample}, {}, Grad::None, pass).out);
+    const Tensor answers = on_host(out.dtype() == DType::f64 ? out : cast(out, DType::f32));
+    if (!table.defined()) table = Tensor::zeros({rows, answers.shape()[1]}, answers.dtype(), meta ? device : kCpu);
     if (meta) return table;
     const auto ids = b.index.values<std::int64_t>();
     for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -90,7 +92,7 @@ void fill_tables(Job& job, const fs::path& folder) {
       table = compute_table(role, {set, job.eval.data.batch, job.eval.data.dtype}, job.setup.device);
       if (!meta) save_table(file, print, table);
     }
-    role.net = table_net(table);
+    role.net = table_net(to(table, job.setup.device));
   }
 }
 

@@ -111,7 +111,7 @@ TEST_CASE("run: bad jobs end in an error that names the place") {
       {{"run", job, "method=kdd"}, 2, "kd"},
       {{"run", job, "models.student.arch=convnett(widths=8)"}, 2, "convnet"},
       {{"run", job, "run.micro_batch=7"}, 2, "must be a multiple of run.micro_batch"},
-      {{"run", job, "run.device=cuda"}, 12, "cuda is not part of this build"},
+      {{"run", job, "run.device=cuda"}, 12, "CUDA devices"},
       {{"run", job, "models.teacher={init_from: absent.h5}"}, 3, "absent.h5"},
       {{"run", job, "optim.student.sgd.lr=1e30"}, 15, "not finite"},
       {{"run", "no_such_job"}, 2, "no_such_job"},

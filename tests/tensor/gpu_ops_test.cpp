@@ -1,0 +1,135 @@
+// tests/tensor/gpu_ops_test.cpp -- every op case on the emulator, and the list of what GPUs do not have yet.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "tensor/gpu/host.h"
+#include "tests/emulators.h"
+#include "tests/op_case.h"
+
+using namespace retort;
+using namespace retort::testing;
+
+namespace {
+using Names = std::set<std::string_view>;
+
+Names names_of(std::span<const HostAnswer> list) {
+  Names names;
+  for (const HostAnswer& a : list) {
+    CHECK_MESSAGE(!a.why.empty(), a.op, " is left to the host without a reason");
+    names.insert(a.op);
+  }
+  CHECK(names.size() == list.size());
+  return names;
+}
+
+std::string listed(const Names& names) {
+  std::string text;
+  for (const std::string_view name : names) text += " " + std::string(name);
+  return text;
+}
+Names without(const Names& from, const Names& what) {
+  Names left;
+  std::set_difference(from.begin(), from.end(), what.begin(), what.end(), std::inserter(left, left.end()));
+  return left;
+}
+}  // namespace
+
+TEST_CASE("gpu ops: what has neither a kernel nor the host is this list, which only becomes shorter") {
+  const auto cpu = registered_kernels(DeviceKind::cpu), emu = registered_kernels(DeviceKind::emu),
+             cuda = registered_kernels(DeviceKind::cuda);
+  const Names missing = without({cpu.begin(), cpu.end()}, {emu.begin(), emu.end()});
+  const Names expected{"all",
+                       "any",
+                       "argmax",
+                       "argmin",
+                       "attention",
+                       "attention_backward",
+                       "cumprod",
+                       "cumsum",
+                       "gather",
+                       "group_norm",
+                       "group_norm_backward",
+                       "l1_distance",
+                       "l1_distance_backward",
+                       "linear_divergence",
+                       "linear_divergence_backward",
+                       "linear_recurrence",
+                       "lion_step",
+                       "logcumsumexp",
+                       "logsumexp",
+                       "pad_border",
+                       "pad_border_grad",
+                       "resize2d",
+                       "resize2d_grad",
+                       "roll",
+                       "rotary",
+                       "scatter",
+                       "scatter_add",
+                       "sinkhorn",
+                       "sinkhorn_implicit",
+                       "soft_cross_entropy",
+                       "soft_cross_entropy_backward",
+                       "sort",
+                       "squared_distance",
+                       "top_k"};
+  CHECK_MESSAGE(without(missing, expected).empty(), "no longer there:", listed(without(missing, expected)));
+  CHECK_MESSAGE(without(expected, missing).empty(), "take from the list:", listed(without(expected, missing)));
+  const Names library = names_of(library_ops()), host = names_of(host_ops());
+  CHECK(without({emu.begin(), emu.end()}, {cuda.begin(), cuda.end()}) == library);
+  CHECK(without({emu.begin(), emu.end()}, {cpu.begin(), cpu.end()}).empty());
+  CHECK(without(host, {cuda.begin(), cuda.end()}).empty());
+}
+
+TEST_CASE("gpu ops: values and gradients of op cases on the emulator, f32 and bf16") {
+  // Cases none of whose samples run: an op is missing, or the function holds tensors of the host.
+  const Names expected{"all",
+                       "any",
+                       "argmax",
+                       "argmin",
+                       "attention",
+                       "cumprod",
+                       "cumsum",
+                       "divergence_of_top_outcomes",
+                       "gather",
+                       "group_norm",
+                       "instance_norm",
+                       "istft",
+                       "k_nearest",
+                       "l1_distance",
+                       "l2_distance",
+                       "linear_divergence",
+                       "linear_recurrence",
+                       "logcumsumexp",
+                       "logsumexp",
+                       "lu",
+                       "resize2d",
+                       "rotary",
+
+                       "scatter_add",
+                       "sinkhorn",
+                       "sinkhorn_implicit",
+                       "soft_cross_entropy",
+                       "sort",
+                       "squared_distance",
+                       "stft",
+                       "top_k"};
+  Names refused;
+  int samples = 0;
+  for (const OpCaseEntry& entry : op_cases()) {
+    const OpCase c = make_op_case(entry);
+    if (c.dtypes.empty()) continue;
+    const DeviceRun wide = run_on_device(c, kEmu, DType::f32, 500);
+    samples += wide.samples;
+    if (wide.samples == 0) {
+      refused.insert(entry.name);
+      continue;
+    }
+    if (std::find(c.dtypes.begin(), c.dtypes.end(), DType::bf16) != c.dtypes.end())
+      run_on_device(c, kEmu, DType::bf16, 100);
+  }
+  CHECK(samples > 100);
+  CHECK_MESSAGE(without(refused, expected).empty(), "no longer run:", listed(without(refused, expected)));
+  CHECK_MESSAGE(without(expected, refused).empty(), "take from the list:", listed(without(expected, refused)));
+}
