@@ -117,6 +117,9 @@ void answer_on_host(const on_gpu::Call& call) {
   std::vector<Tensor> operands, results;
   for (const Tensor& t : call.in) operands.push_back(to(t, kCpu));
   for (const Tensor& t : call.out)
+    if (t.defined() && !t.layout().dense())
+      throw InternalError("{}: an op of the host writes dense results; got {}", call.op, t.str());
+  for (const Tensor& t : call.out)
     results.push_back(t.defined() ? Tensor::empty(t.shape(), t.dtype(), kCpu, &t.strides()) : Tensor());
   cpu_kernel(call.op)({operands, results, call.attrs, nullptr});
   for (std::size_t i = 0; i < results.size(); ++i)

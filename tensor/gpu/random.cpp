@@ -28,6 +28,8 @@ void draw(const Call& call, kernels::Draw how, float* y) {
   if (total == 0) return;
   const Tensor samples = call.in.empty() ? Tensor() : on_gpu::dense(call, call.in[0]);
   const std::int64_t rows = samples.defined() ? samples.numel() : 1, elements = total / rows;
+  if (static_cast<std::uint64_t>(elements) > kMaxRngElements)
+    throw ValueError("{}: elements of a sample lie below 2^34; got {}", call.op, elements);
   const auto* const ids = on_gpu::address_of<std::int64_t>(samples);
   by_pieces(rows, [&](std::int64_t first, std::int64_t n) {
     kernels::random({how, key_of(call.attrs.as<RandomAttrs>().key), y + first * elements, n, elements, 0,

@@ -48,9 +48,9 @@ void check_same(const Trained& got, const Trained& want) {
     CAPTURE(i);
     CHECK(got.losses[i] == doctest::Approx(want.losses[i]).epsilon(1e-5));
   }
-  for (const auto& [name, value] : want.weights) {
-    CAPTURE(name);
-    CHECK(relative_error(got.weights.at(name), value) <= 1e-5);
+  for (const auto& weight : want.weights) {
+    CAPTURE(weight.first);
+    CHECK(relative_error(got.weights.at(weight.first), weight.second) <= 1e-5);
   }
   CHECK(got.evaluation.cross_entropy == doctest::Approx(want.evaluation.cross_entropy).epsilon(1e-5));
   CHECK(got.evaluation.samples == want.evaluation.samples);
