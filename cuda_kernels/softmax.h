@@ -4,8 +4,8 @@
 
 namespace retort::kernels {
 
-/// y [rows, columns] = softmax(x) or its logarithm; f32 or bf16, computed in f32. Entries of -infinity get 0, also where
-/// a row has no others.
+/// y [rows, columns] = softmax(x) or its logarithm; f32 or bf16, computed in f32. Entries of -infinity get 0, also
+/// where a row has no others.
 struct Softmax {
   Type type;
   const void* x;
