@@ -4,8 +4,8 @@
 
 namespace retort::kernels {
 
-/// y [rows, columns] = softmax(x) or its logarithm; f32 or bf16, computed in f32. Entries of -infinity get 0, also where
-/// a row has no others.
+/// y [rows, columns] = softmax(x) or its logarithm; f32 or bf16, computed in f32. Entries of -infinity get 0, also
+/// where a row has no others.
 struct Softmax {
   Type type;
   const void* x;
@@ -14,6 +14,15 @@ struct Softmax {
   bool log = false;
 };
 RETORT_LAUNCHER(softmax, Softmax)
+
+/// y [rows] = log sum e^x of each row; an infinite or NaN maximum is the result.
+struct Logsumexp {
+  Type type;
+  const void* x;
+  void* y;
+  std::int64_t rows, columns;
+};
+RETORT_LAUNCHER(logsumexp, Logsumexp)
 
 /// dx from the forward's result y: y (dy - sum y dy), or dy - e^y sum dy for the logarithm.
 struct SoftmaxBackward {

@@ -1,6 +1,7 @@
 // tensor/gpu/reduce.cpp -- reductions over axes on GPUs: as rows, as columns, or of everything.
 #include "cuda_kernels/reduce.h"
 
+#include "cuda_kernels/softmax.h"
 #include "tensor/attrs.h"
 #include "tensor/gpu/kernel.h"
 
@@ -36,7 +37,32 @@ void reduce(const Call& call, kernels::Reduction how, double divisor) {
                    on_gpu::address_of<float>(scratch)},
                   call.stream);
 }
+/// The input with the reduced axes last and dense: rows.
+Tensor rows_of(const Call& call) {
+  return on_gpu::dense(call, call.in[0].view(grouped(call.in[0].layout(), call.attrs.as<ReduceAttrs>().axes, true)));
+}
+
+void extreme_index(const Call& call, bool largest) {
+  const kernels::Type type = on_gpu::training(call, call.in[0]);
+  const std::int64_t rows = call.out[0].numel();
+  if (rows == 0) return;
+  const Tensor x = rows_of(call);
+  kernels::extreme_index(
+      {largest, type, on_gpu::address(x), on_gpu::address_of<std::int64_t>(call.out[0]), rows, x.numel() / rows},
+      call.stream);
+}
 }  // namespace
+
+RETORT_GPU_KERNEL(argmax) { extreme_index(call, true); }
+RETORT_GPU_KERNEL(argmin) { extreme_index(call, false); }
+
+RETORT_GPU_KERNEL(logsumexp) {
+  const kernels::Type type = on_gpu::training(call, call.in[0]);
+  const std::int64_t rows = call.out[0].numel();
+  if (rows == 0) return;
+  const Tensor x = rows_of(call);
+  kernels::logsumexp({type, on_gpu::address(x), on_gpu::address(call.out[0]), rows, x.numel() / rows}, call.stream);
+}
 
 RETORT_GPU_KERNEL(sum) { reduce(call, kernels::Reduction::sum, call.attrs.as<ReduceAttrs>().divisor); }
 RETORT_GPU_KERNEL(max) { reduce(call, kernels::Reduction::max, 1); }
