@@ -66,6 +66,36 @@ RETORT_KERNEL void cross_entropy_backward_rows(In<T> logits, In<std::int64_t> la
   });
 }
 
+template <class T>
+RETORT_KERNEL void soft_cross_entropy_rows(In<T> logits, In<T> targets, Out<float> loss, std::int64_t classes) {
+  RETORT_SHARED(float, partial, kRowWarps);
+  const std::int64_t r = block_index().x;
+  const auto row = logits + r * classes, weight = targets + r * classes;
+  const float top = finite_shift(row_max(classes, partial, [&](std::int64_t i) { return at(row, i); }));
+  const float log_total =
+      log_fast(row_sum(classes, partial, [&](std::int64_t i) { return exp_fast(at(row, i) - top); }));
+  const float value = row_sum(classes, partial, [&](std::int64_t i) {
+    const float q = at(weight, i);
+    return q == 0 ? 0.0f : q * ((at(row, i) - top) - log_total);
+  });
+  if (thread_index().x == 0) loss[r] = -value;
+}
+
+template <class T>
+RETORT_KERNEL void soft_cross_entropy_backward_rows(In<T> logits, In<T> targets, In<float> cotangent, Out<T> gradient,
+                                                    std::int64_t classes) {
+  RETORT_SHARED(float, partial, kRowWarps);
+  const std::int64_t r = block_index().x;
+  const auto row = logits + r * classes, weight = targets + r * classes;
+  const auto out = gradient + r * classes;
+  const float top = finite_shift(row_max(classes, partial, [&](std::int64_t i) { return at(row, i); }));
+  const float total = row_sum(classes, partial, [&](std::int64_t i) { return exp_fast(at(row, i) - top); });
+  const float weights = row_sum(classes, partial, [&](std::int64_t i) { return at(weight, i); });
+  const float c = cotangent[r], scale = total == 0 ? 0.0f : weights / total;
+  each_column(classes,
+              [&](std::int64_t i) { out[i] = narrow<T>(c * (exp_fast(at(row, i) - top) * scale - at(weight, i))); });
+}
+
 /// log softmax(row / temperature), evaluated where it is wanted.
 template <class P>
 struct LogProbabilities {

@@ -30,6 +30,26 @@ struct CrossEntropyBackward {
 };
 RETORT_LAUNCHER(cross_entropy_backward, CrossEntropyBackward)
 
+/// loss [rows] = -sum_c q_c log softmax(x)_c for logits x and weights q, both [rows, classes]; classes of weight 0
+/// count nothing.
+struct SoftCrossEntropy {
+  Type type;
+  const void *logits, *targets;
+  float* loss;
+  std::int64_t rows, classes;
+};
+RETORT_LAUNCHER(soft_cross_entropy, SoftCrossEntropy)
+
+/// gradient = cotangent (p sum q - q).
+struct SoftCrossEntropyBackward {
+  Type type;
+  const void *logits, *targets;
+  const float* cotangent;
+  void* gradient;
+  std::int64_t rows, classes;
+};
+RETORT_LAUNCHER(soft_cross_entropy_backward, SoftCrossEntropyBackward)
+
 /// loss [rows] = KL(t || s), or KL(s || t) when `reverse`, of s = softmax(student / T_s), t = softmax(teacher / T_t).
 struct Kl {
   Type type;

@@ -35,6 +35,9 @@ void sgd(const Sgd& args, gpu::Stream stream) {
 void adamw(const AdamW& args, gpu::Stream stream) {
   launch_update<AdamWRule>("adamw", args.tensors, args.numbers, false, stream);
 }
+void lion(const Lion& args, gpu::Stream stream) {
+  launch_update<LionRule>("lion", args.tensors, args.numbers, false, stream);
+}
 void ema(const Ema& args, gpu::Stream stream) {
   launch_update<EmaRule>("ema", args.tensors, args.numbers, false, stream);
 }

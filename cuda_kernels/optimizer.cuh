@@ -49,6 +49,16 @@ struct AdamWRule {
     return keep * p - rate * m / (sqrtf(v) * scale + eps);
   }
 };
+struct LionRule {
+  static constexpr int kStates = 1;
+  float b1, c1, b2, c2, lr, keep;
+  RETORT_DEVICE LionRule(In<float> n, bool) : b1(n[0]), c1(n[1]), b2(n[2]), c2(n[3]), lr(n[4]), keep(n[5]) {}
+  RETORT_DEVICE float operator()(float p, float g, float& m, float&) const {
+    const float direction = b1 * m + c1 * g;
+    m = b2 * m + c2 * g;
+    return keep * p - lr * static_cast<float>((direction > 0) - (direction < 0));
+  }
+};
 struct EmaRule {
   static constexpr int kStates = 0;
   float keep, take;

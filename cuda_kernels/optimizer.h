@@ -35,6 +35,14 @@ struct AdamW {
 };
 RETORT_LAUNCHER(adamw, AdamW)
 
+/// d = b1 m + c1 g; m = b2 m + c2 g; p = keep p - lr sign(d), with sign(0) = 0. Numbers: {b1, c1, b2, c2, lr, keep}
+/// with c = 1 - b and keep = 1 - lr weight_decay. m is `first`.
+struct Lion {
+  TensorList tensors;
+  const float* numbers;
+};
+RETORT_LAUNCHER(lion, Lion)
+
 /// average = decay average + (1 - decay) value: the average is `master`, the value `gradient`. Numbers: {decay, 1 -
 /// decay}.
 struct Ema {

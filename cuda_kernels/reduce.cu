@@ -54,6 +54,19 @@ void reduce(const Reduce& args, gpu::Stream stream) {
   });
 }
 
+void extreme_index(const ExtremeIndex& a, gpu::Stream stream) {
+  if (a.rows * a.columns == 0) return;
+  visit_training("extreme_index", a.type, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const gpu::LaunchShape shape{{blocks_for(a.rows, 1)}, {kReduceThreads}};
+    const T* const x = static_cast<const T*>(a.x);
+    if (a.largest)
+      RETORT_LAUNCH(stream, shape, (extreme_index_rows<MaxReduction, T>), x, a.y, a.columns);
+    else
+      RETORT_LAUNCH(stream, shape, (extreme_index_rows<MinReduction, T>), x, a.y, a.columns);
+  });
+}
+
 void inner_product(const InnerProduct& a, gpu::Stream stream) {
   const std::int64_t runs = pieces(a.n, kRun);
   visit_training("inner_product", a.type, [&](auto tag) {

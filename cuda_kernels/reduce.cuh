@@ -54,6 +54,26 @@ RETORT_KERNEL void reduce_columns(In<T> x, Out<Y> y, std::int64_t rows, std::int
   y[block_index().y * columns + column] = narrow<Y>(value / divisor);
 }
 
+/// Block b: row b, read twice: the extreme, then the first place that holds it.
+template <class R, class T>
+RETORT_KERNEL void extreme_index_rows(In<T> x, Out<std::int64_t> y, std::int64_t columns) {
+  RETORT_SHARED(float, partial, kReduceThreads / kWarpSize);
+  RETORT_SHARED(std::int64_t, first_partial, kReduceThreads / kWarpSize);
+  const auto row = x + block_index().x * columns;
+  typename R::Join join;
+  float value = R::identity;
+  for (std::int64_t i = thread_index().x; i < columns; i += block_extent().x)
+    value = join(value, widen(static_cast<T>(row[i])));
+  value = block_reduce(value, join, partial);
+  std::int64_t first = columns;
+  for (std::int64_t i = thread_index().x; i < columns && first == columns; i += block_extent().x) {
+    const float v = widen(static_cast<T>(row[i]));
+    if (v == value || v != v) first = i;
+  }
+  first = block_reduce(first, MinJoin{}, first_partial);
+  if (thread_index().x == 0) y[block_index().x] = first;
+}
+
 /// Block b: the products of elements [b n, (b + 1) n) of `total`.
 template <class T>
 RETORT_KERNEL void inner_product_runs(In<T> a, In<T> b, Out<double> y, std::int64_t n, std::int64_t total) {

@@ -26,6 +26,17 @@ struct Reduce {
 std::int64_t reduce_scratch(ReduceAxis axis, std::int64_t rows, std::int64_t columns);
 RETORT_LAUNCHER(reduce, Reduce)
 
+/// y [rows] = the first place in each row of x [rows, columns] (f32 or bf16, dense) that holds its largest element, or
+/// its smallest; a NaN counts as either.
+struct ExtremeIndex {
+  bool largest;
+  Type type;
+  const void* x;
+  std::int64_t* y;
+  std::int64_t rows, columns;
+};
+RETORT_LAUNCHER(extreme_index, ExtremeIndex)
+
 /// y [1] = sum a b over n elements (f32 or bf16), products and sums in f64, in an order that only n decides.
 struct InnerProduct {
   Type type;

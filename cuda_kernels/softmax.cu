@@ -17,6 +17,15 @@ void softmax(const Softmax& a, gpu::Stream stream) {
   });
 }
 
+void logsumexp(const Logsumexp& a, gpu::Stream stream) {
+  if (a.rows == 0) return;
+  visit_training("logsumexp", a.type, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    RETORT_LAUNCH(stream, row_shape(a.rows, a.columns), logsumexp_rows<T>, static_cast<const T*>(a.x),
+                  static_cast<T*>(a.y), a.columns);
+  });
+}
+
 void softmax_backward(const SoftmaxBackward& a, gpu::Stream stream) {
   if (a.rows == 0 || a.columns == 0) return;
   visit_training("softmax_backward", a.type, [&](auto tag) {

@@ -21,6 +21,18 @@ RETORT_KERNEL void softmax_rows(In<T> x, Out<T> y, std::int64_t columns) {
   }
 }
 
+template <class T>
+RETORT_KERNEL void logsumexp_rows(In<T> x, Out<T> y, std::int64_t columns) {
+  RETORT_SHARED(float, partial, kRowWarps);
+  const auto row = x + block_index().x * columns;
+  const float top = row_max(columns, partial, [&](std::int64_t i) { return at(row, i); });
+  const bool finite = top - top == 0;
+  const float shift = finite ? top : 0.0f;
+  const float total =
+      row_sum(columns, partial, [&](std::int64_t i) { return finite ? exp_fast(at(row, i) - shift) : 0.0f; });
+  if (thread_index().x == 0) y[block_index().x] = narrow<T>(finite ? top + log_fast(total) : top);
+}
+
 template <class T, bool kLog>
 RETORT_KERNEL void softmax_backward_rows(In<T> y, In<T> dy, Out<T> dx, std::int64_t columns) {
   RETORT_SHARED(float, partial, kRowWarps);

@@ -15,6 +15,15 @@ struct Softmax {
 };
 RETORT_LAUNCHER(softmax, Softmax)
 
+/// y [rows] = log sum e^x of each row; an infinite or NaN maximum is the result.
+struct Logsumexp {
+  Type type;
+  const void* x;
+  void* y;
+  std::int64_t rows, columns;
+};
+RETORT_LAUNCHER(logsumexp, Logsumexp)
+
 /// dx from the forward's result y: y (dy - sum y dy), or dy - e^y sum dy for the logarithm.
 struct SoftmaxBackward {
   Type type;

@@ -64,6 +64,30 @@ RETORT_GPU_KERNEL(cross_entropy_backward) {
   gradient.finish();
 }
 
+/// in: logits, targets.
+RETORT_GPU_KERNEL(soft_cross_entropy) {
+  const kernels::Type type = on_gpu::training(call, call.in[0]);
+  if (call.in[0].numel() == 0) return;
+  const Tensor x = on_gpu::dense(call, call.in[0]), q = on_gpu::dense(call, call.in[1]);
+  kernels::soft_cross_entropy({type, on_gpu::address(x), on_gpu::address(q), on_gpu::address_of<float>(call.out[0]),
+                               rows_of(x), x.shape().back()},
+                              call.stream);
+}
+
+/// in: logits, targets, cotangent.
+RETORT_GPU_KERNEL(soft_cross_entropy_backward) {
+  const kernels::Type type = on_gpu::training(call, call.in[0]);
+  if (call.in[0].numel() == 0) return;
+  const Tensor x = on_gpu::dense(call, call.in[0]), q = on_gpu::dense(call, call.in[1]),
+               cotangent = on_gpu::dense(call, call.in[2]);
+  const on_gpu::Result gradient(call, call.out[0]);
+  kernels::soft_cross_entropy_backward(
+      {type, on_gpu::address(x), on_gpu::address(q), on_gpu::address_of<float>(cotangent), gradient.data(), rows_of(x),
+       x.shape().back()},
+      call.stream);
+  gradient.finish();
+}
+
 RETORT_GPU_KERNEL(divergence) {
   if (call.out[0].numel() == 0) return;
   const Tensor student = on_gpu::dense(call, call.in[0]), teacher = on_gpu::dense(call, call.in[1]);

@@ -78,6 +78,15 @@ RETORT_GPU_KERNEL(adamw_step) {
   step.finish();
 }
 
+/// in: gradient. out: master, momentum, shadow (may be absent).
+RETORT_GPU_KERNEL(lion_step) {
+  const auto& a = call.attrs.as<LionAttrs>();
+  const Step step(call, call.out[1], kAbsent, call.out[2],
+                  floats({a.beta1, 1 - a.beta1, a.beta2, 1 - a.beta2, a.lr, 1 - a.lr * a.weight_decay}));
+  kernels::lion({step.list(), step.numbers()}, call.stream);
+  step.finish();
+}
+
 /// in: the followed value. out: average, shadow (may be absent).
 RETORT_GPU_KERNEL(ema_step) {
   const double decay = call.attrs.as<EmaAttrs>().decay;

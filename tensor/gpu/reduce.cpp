@@ -1,6 +1,7 @@
 // tensor/gpu/reduce.cpp -- reductions over axes on GPUs: as rows, as columns, or of everything.
 #include "cuda_kernels/reduce.h"
 
+#include "cuda_kernels/softmax.h"
 #include "tensor/attrs.h"
 #include "tensor/gpu/kernel.h"
 
@@ -36,11 +37,48 @@ void reduce(const Call& call, kernels::Reduction how, double divisor) {
                    on_gpu::address_of<float>(scratch)},
                   call.stream);
 }
+void reduce_flags(const Call& call, kernels::Reduction how) {
+  const Tensor flags = on_gpu::dense(call, call.in[0], DType::f32);
+  const on_gpu::Result y(call, call.out[0], -1, DType::f32);
+  const Tensor in[] = {flags}, out[] = {y.tensor()};
+  reduce({call.op, in, out, call.attrs, nullptr, call.device, call.stream}, how, 1);
+  y.finish();
+}
+
+/// The input with the reduced axes last and dense: rows.
+Tensor rows_of(const Call& call) {
+  return on_gpu::dense(call, call.in[0].view(grouped(call.in[0].layout(), call.attrs.as<ReduceAttrs>().axes, true)));
+}
+
+void extreme_index(const Call& call, bool largest) {
+  const kernels::Type type = on_gpu::training(call, call.in[0]);
+  const std::int64_t rows = call.out[0].numel();
+  if (rows == 0) return;
+  const Tensor x = rows_of(call);
+  kernels::extreme_index(
+      {largest, type, on_gpu::address(x), on_gpu::address_of<std::int64_t>(call.out[0]), rows, x.numel() / rows},
+      call.stream);
+}
 }  // namespace
+
+RETORT_GPU_KERNEL(argmax) { extreme_index(call, true); }
+RETORT_GPU_KERNEL(argmin) { extreme_index(call, false); }
+
+RETORT_GPU_KERNEL(logsumexp) {
+  const kernels::Type type = on_gpu::training(call, call.in[0]);
+  const std::int64_t rows = call.out[0].numel();
+  if (rows == 0) return;
+  const Tensor x = rows_of(call);
+  kernels::logsumexp({type, on_gpu::address(x), on_gpu::address(call.out[0]), rows, x.numel() / rows}, call.stream);
+}
 
 RETORT_GPU_KERNEL(sum) { reduce(call, kernels::Reduction::sum, call.attrs.as<ReduceAttrs>().divisor); }
 RETORT_GPU_KERNEL(max) { reduce(call, kernels::Reduction::max, 1); }
 RETORT_GPU_KERNEL(min) { reduce(call, kernels::Reduction::min, 1); }
+
+/// As f32: the smallest of no elements is infinity, so true, and their sum 0, so false.
+RETORT_GPU_KERNEL(all) { reduce_flags(call, kernels::Reduction::min); }
+RETORT_GPU_KERNEL(any) { reduce_flags(call, kernels::Reduction::sum); }
 
 RETORT_GPU_KERNEL(inner_product) {
   const Tensor &a = call.in[0], &b = call.in[1];

@@ -204,6 +204,7 @@ TEST_CASE("gpu: optimiser and averaging steps are the processor's bits, with mom
   };
   const std::vector<Step> steps{{"sgd_step", AttrBox::of(SgdAttrs{.1, .9, .01, true}), 1},
                                 {"adamw_step", AttrBox::of(AdamAttrs{.01, .9, .99, 1e-8, .1, .1, .01, true}), 2},
+                                {"lion_step", AttrBox::of(LionAttrs{.01, .9, .99, .1}), 1},
                                 {"ema_step", AttrBox::of(EmaAttrs{.99}), 0}};
   for (const Step& step : steps)
     for (const DType shadow : {DType::f32, DType::bf16, DType::f16}) {
