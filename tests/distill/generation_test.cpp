@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
 #include "distill/train/run.h"
 #include "distill/train/state.h"
