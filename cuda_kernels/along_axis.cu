@@ -20,15 +20,13 @@ static void visit_bytes(const char* name, int bytes, F&& f) {
   }
 }
 
-static gpu::LaunchShape thread_shape(std::int64_t n) { return {{blocks_for(n, 128)}, {128}}; }
-
 void gather_elements(const GatherElements& a, gpu::Stream stream) {
   const std::int64_t n = a.shape.outer * a.shape.count * a.shape.inner;
   if (n == 0) return;
   visit_bytes("gather_elements", a.element_bytes, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    RETORT_LAUNCH(stream, thread_shape(n), gather_along<T>, static_cast<const T*>(a.x), a.index, static_cast<T*>(a.y),
-                  a.shape);
+    RETORT_LAUNCH(stream, threads_for(n, 128), gather_along<T>, static_cast<const T*>(a.x), a.index,
+                  static_cast<T*>(a.y), a.shape);
   });
 }
 
@@ -37,7 +35,7 @@ void scatter_elements(const ScatterElements& a, gpu::Stream stream) {
   if (lines * a.shape.count == 0) return;
   visit_bytes("scatter_elements", a.element_bytes, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    RETORT_LAUNCH(stream, thread_shape(lines), (scatter_along<T, T, false>), static_cast<const T*>(a.x), a.index,
+    RETORT_LAUNCH(stream, threads_for(lines, 128), (scatter_along<T, T, false>), static_cast<const T*>(a.x), a.index,
                   static_cast<T*>(a.y), a.shape);
   });
 }
@@ -47,7 +45,7 @@ void scatter_add_elements(const ScatterAddElements& a, gpu::Stream stream) {
   if (lines * a.shape.count == 0) return;
   visit_training("scatter_add_elements", a.type, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    RETORT_LAUNCH(stream, thread_shape(lines), (scatter_along<T, float, true>), static_cast<const T*>(a.x), a.index,
+    RETORT_LAUNCH(stream, threads_for(lines, 128), (scatter_along<T, float, true>), static_cast<const T*>(a.x), a.index,
                   a.y, a.shape);
   });
 }

@@ -8,8 +8,8 @@ void bias_activation(const BiasActivation& a, gpu::Stream stream) {
   if (n == 0) return;
   visit_training("bias_activation", a.type, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    RETORT_LAUNCH(stream, (gpu::LaunchShape{{blocks_for(n, 256)}, {256}}), bias_activation_elements<T>,
-                  static_cast<const T*>(a.x), a.bias, static_cast<T*>(a.y), n, a.columns, a.activation);
+    RETORT_LAUNCH(stream, threads_for(n), bias_activation_elements<T>, static_cast<const T*>(a.x), a.bias,
+                  static_cast<T*>(a.y), n, a.columns, a.activation);
   });
 }
 
@@ -18,9 +18,8 @@ void bias_activation_backward(const BiasActivationBackward& a, gpu::Stream strea
   if (n == 0) return;
   visit_training("bias_activation_backward", a.type, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    RETORT_LAUNCH(stream, (gpu::LaunchShape{{blocks_for(n, 256)}, {256}}), bias_activation_slopes<T>,
-                  static_cast<const T*>(a.x), static_cast<const T*>(a.dy), a.bias, static_cast<T*>(a.dx), n, a.columns,
-                  a.activation);
+    RETORT_LAUNCH(stream, threads_for(n), bias_activation_slopes<T>, static_cast<const T*>(a.x),
+                  static_cast<const T*>(a.dy), a.bias, static_cast<T*>(a.dx), n, a.columns, a.activation);
   });
 }
 

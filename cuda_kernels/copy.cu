@@ -10,8 +10,8 @@ void copy(const Copy& args, gpu::Stream stream) {
     visit_every("copy", args.to, [&](auto to) {
       using From = typename decltype(from)::type;
       using To = typename decltype(to)::type;
-      RETORT_LAUNCH(stream, (gpu::LaunchShape{{blocks_for(n, 256)}, {256}}), (copy_strided<From, To>),
-                    static_cast<const From*>(args.x), static_cast<To*>(args.y), n, args.shape);
+      RETORT_LAUNCH(stream, threads_for(n), (copy_strided<From, To>), static_cast<const From*>(args.x),
+                    static_cast<To*>(args.y), n, args.shape);
     });
   });
 }

@@ -149,5 +149,9 @@ inline unsigned blocks_for(std::int64_t n, std::int64_t each) {
   if (blocks > 0x7fffffff) throw gpu::StateError("blocks_for: too many elements; got " + std::to_string(n));
   return blocks < 1 ? 1u : static_cast<unsigned>(blocks);
 }
+/// A thread for each of n elements.
+inline gpu::LaunchShape threads_for(std::int64_t n, unsigned per_block = 256) {
+  return {{blocks_for(n, per_block)}, {per_block}};
+}
 
 }  // namespace retort::kernels::RETORT_BACKEND

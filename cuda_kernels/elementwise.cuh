@@ -81,7 +81,7 @@ inline bool aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) 
 template <class T>
 gpu::LaunchShape element_shape(std::int64_t n, bool packed) {
   const std::int64_t threads = packed ? n / kPack<T> + n % kPack<T> : n;
-  return {{blocks_for(threads, kElementThreads)}, {kElementThreads}};
+  return threads_for(threads, kElementThreads);
 }
 
 }  // namespace retort::kernels::RETORT_BACKEND

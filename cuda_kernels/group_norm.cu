@@ -34,7 +34,7 @@ void group_norm_backward(const GroupNormBackward& a, gpu::Stream stream) {
       RETORT_LAUNCH(stream, (gpu::LaunchShape{{wide, static_cast<unsigned>(pieces)}, {kStrips * kWarpSize}}),
                     group_norm_backward_channels<T>, x, dy, a.mean, a.rstd, weights, biases, rows, a.pixels, a.channels,
                     a.groups, kPixelPiece);
-    const gpu::LaunchShape channels{{blocks_for(a.channels, 128)}, {128}};
+    const gpu::LaunchShape channels = threads_for(a.channels, 128);
     if (a.dweight) RETORT_LAUNCH(stream, channels, add_pieces<float>, weights, a.dweight, a.channels, pieces);
     if (a.dbias) RETORT_LAUNCH(stream, channels, add_pieces<float>, biases, a.dbias, a.channels, pieces);
   });

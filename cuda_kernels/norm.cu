@@ -35,7 +35,7 @@ static void launch_norm_backward(const char* name, const NormBackward& a, gpu::S
       RETORT_LAUNCH(stream, (gpu::LaunchShape{{wide, static_cast<unsigned>(pieces)}, {kStrips * kWarpSize}}),
                     (norm_backward_columns<T, kCentred>), x, dy, a.mean, a.rstd, weights, biases, a.rows, a.columns,
                     kNormPiece);
-    const gpu::LaunchShape columns{{blocks_for(a.columns, 128)}, {128}};
+    const gpu::LaunchShape columns = threads_for(a.columns, 128);
     if (a.dweight) RETORT_LAUNCH(stream, columns, add_pieces<float>, weights, a.dweight, a.columns, pieces);
     if (a.dbias) RETORT_LAUNCH(stream, columns, add_pieces<float>, biases, a.dbias, a.columns, pieces);
   });

@@ -3,11 +3,9 @@
 
 namespace retort::kernels::RETORT_BACKEND {
 
-static gpu::LaunchShape select_shape(std::int64_t n) { return {{blocks_for(n, 256)}, {256}}; }
-
 template <class T>
 static void launch_where(const Where& a, std::int64_t n, const StridedPair& of_b, gpu::Stream stream) {
-  RETORT_LAUNCH(stream, select_shape(n), where_strided<T>, static_cast<const bool*>(a.condition),
+  RETORT_LAUNCH(stream, threads_for(n), where_strided<T>, static_cast<const bool*>(a.condition),
                 static_cast<const T*>(a.a), static_cast<const T*>(a.b), static_cast<T*>(a.y), n, a.shape, of_b);
 }
 
@@ -33,7 +31,7 @@ void where(const Where& a, gpu::Stream stream) {
 template <class T, class Y, class F>
 static void launch_map(const void* x, void* y, std::int64_t n, F f, gpu::Stream stream) {
   if (n > 0)
-    RETORT_LAUNCH(stream, select_shape(n), (map_with<F, T, Y>), static_cast<const T*>(x), static_cast<Y*>(y), n, f);
+    RETORT_LAUNCH(stream, threads_for(n), (map_with<F, T, Y>), static_cast<const T*>(x), static_cast<Y*>(y), n, f);
 }
 
 void clamp(const Clamp& a, gpu::Stream stream) {
@@ -65,9 +63,9 @@ void logic(const Logic& a, gpu::Stream stream) {
   const bool *const left = static_cast<const bool*>(a.a), *const right = static_cast<const bool*>(a.b);
   bool* const y = static_cast<bool*>(a.y);
   if (a.conjunction)
-    RETORT_LAUNCH(stream, select_shape(n), logic_strided<elementwise::LogicalAnd>, left, right, y, n, a.shape);
+    RETORT_LAUNCH(stream, threads_for(n), logic_strided<elementwise::LogicalAnd>, left, right, y, n, a.shape);
   else
-    RETORT_LAUNCH(stream, select_shape(n), logic_strided<elementwise::LogicalOr>, left, right, y, n, a.shape);
+    RETORT_LAUNCH(stream, threads_for(n), logic_strided<elementwise::LogicalOr>, left, right, y, n, a.shape);
 }
 
 }  // namespace retort::kernels::RETORT_BACKEND

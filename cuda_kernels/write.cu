@@ -3,14 +3,12 @@
 
 namespace retort::kernels::RETORT_BACKEND {
 
-static gpu::LaunchShape write_shape(std::int64_t n) { return {{blocks_for(n, 256)}, {256}}; }
-
 void fill(const Fill& args, gpu::Stream stream) {
   const std::int64_t n = elements_of(args.shape);
   if (n == 0) return;
   visit_every("fill", args.type, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    RETORT_LAUNCH(stream, write_shape(n), fill_strided<T>, static_cast<T*>(args.y), narrow<T>(args.value), n,
+    RETORT_LAUNCH(stream, threads_for(n), fill_strided<T>, static_cast<T*>(args.y), narrow<T>(args.value), n,
                   args.shape);
   });
 }
@@ -22,7 +20,7 @@ void accumulate(const Accumulate& args, gpu::Stream stream) {
     visit_floating("accumulate", args.to, [&](auto to) {
       using From = typename decltype(from)::type;
       using To = typename decltype(to)::type;
-      RETORT_LAUNCH(stream, write_shape(n), (accumulate_strided<From, To>), static_cast<const From*>(args.x),
+      RETORT_LAUNCH(stream, threads_for(n), (accumulate_strided<From, To>), static_cast<const From*>(args.x),
                     static_cast<To*>(args.y), n, args.shape);
     });
   });
@@ -33,7 +31,7 @@ void scale(const Scale& args, gpu::Stream stream) {
   if (n == 0) return;
   visit_floating("scale", args.type, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    RETORT_LAUNCH(stream, write_shape(n), scale_strided<T>, static_cast<T*>(args.y),
+    RETORT_LAUNCH(stream, threads_for(n), scale_strided<T>, static_cast<T*>(args.y),
                   static_cast<compute_t<T>>(args.factor), n, args.shape);
   });
 }
