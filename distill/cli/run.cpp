@@ -21,13 +21,22 @@ namespace fs = std::filesystem;
 namespace {
 volatile std::sig_atomic_t stop_signal = 0, all_saved = 0;
 
+/// Ends the process, whose steps are all saved; safe in a handler.
+[[noreturn]] void leave_evaluation(int received) {
+  constexpr std::string_view said =
+      "stopped in the evaluation; all steps are saved, and retort resume evaluates again\n";
+  [[maybe_unused]] const auto written = write(STDOUT_FILENO, said.data(), said.size());
+  std::_Exit(128 + received);
+}
+
 /// First SIGINT or SIGTERM: finish the step, save, return. A second one, or one after all steps, ends the process at
 /// once. A file that grows beyond the process's limit is an error of the write, as a full disk is.
 void install_signal_handlers() {
   std::signal(SIGXFSZ, SIG_IGN);
   for (const int s : {SIGINT, SIGTERM})
     std::signal(s, [](int received) {
-      if (stop_signal != 0 || all_saved != 0) std::_Exit(128 + received);
+      if (all_saved != 0) leave_evaluation(received);
+      if (stop_signal != 0) std::_Exit(128 + received);
       stop_signal = received;
     });
 }
@@ -47,19 +56,16 @@ RunObserver terminal_observer() {
   o.stop_requested = [] { return stop_signal != 0; };
   o.all_saved = [] {
     all_saved = 1;
-    if (stop_signal != 0) std::_Exit(128 + stop_signal);
+    if (stop_signal != 0) leave_evaluation(stop_signal);
   };
   return o;
 }
 
-Device device_of(Config& config) {
-  const std::string wanted = config.get_choice("run.device", {"auto", "cpu", "cuda", "emu"}, "auto");
-  return wanted == "cuda" || wanted == "emu" ? gpu_from_name(wanted) : kCpu;
-}
-
 Job build(const Config& config, const fs::path& file, std::optional<std::uint64_t> seed) {
   Config copy = config;
-  Job job = build_job(copy, file, device_of(copy), seed);
+  const Device device = chosen_device(copy);
+  if (device.kind != DeviceKind::cpu) GpuDevice::of(device);  // one that is not there is refused before data are read
+  Job job = build_job(copy, file, device, seed);
   if (job.run.threads > 0) omp_set_num_threads(job.run.threads);
   return job;
 }

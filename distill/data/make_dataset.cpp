@@ -3,7 +3,7 @@
 #include <limits>
 #include <numeric>
 
-#include "distill/data/dataset.h"
+#include "distill/data/normalization.h"
 #include "tensor/error.h"
 
 namespace retort {
@@ -47,21 +47,10 @@ std::shared_ptr<Dataset> make_whole(Config& config) {
   return kind == "idx" ? make_idx(config) : make_image_folder(config);
 }
 
-/// A list of one number a channel, or one number for all of them; `fallback` is recorded when the key is absent.
-std::vector<float> channel_values(Config& section, const std::string& key, const std::vector<float>& fallback) {
-  if (section.has(key) && section.child(key).is_scalar())
-    return std::vector<float>(fallback.size(), section.get<float>(key));
-  std::vector<float> values = section.get<std::vector<float>>(key, fallback);
-  if (values.size() != fallback.size())
-    section.child(key).fail(
-        fmt::format("one number a channel; got {} for {} channels", values.size(), fallback.size()));
-  return values;
-}
-
 void normalize(Config& config, Dataset& set) {
   Config& section = config.child("normalize");
   const Normalization usual = set.normalization();
-  Normalization given{channel_values(section, "mean", usual.mean), channel_values(section, "std", usual.stddev)};
+  Normalization given = parse_normalization(section, usual);
   try {
     set.set_normalization(std::move(given));
   } catch (const ValueError& e) {

@@ -7,6 +7,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
 #include "distill/data/image_grid.h"
+#include "distill/data/normalization.h"
 #include "distill/objectives/match.h"
 #include "nn/layers/linear.h"
 #include "tensor/write.h"
@@ -27,19 +28,6 @@ TapId features_of(Model& model, Config& at) {
   model.visit(finder);
   if (finder.path.empty()) at.fail(fmt::format("{} has no linear layer; name a tap", model.arch()));
   return {finder.path, "in"};
-}
-
-std::vector<float> per_channel(Config& section, const std::string& key, const std::vector<float>& usual) {
-  if (!section.has(key)) return usual;
-  if (section.child(key).is_scalar()) return std::vector<float>(usual.size(), section.get<float>(key));
-  return section.get<std::vector<float>>(key);
-}
-
-Normalization parse_normalization(Config& given, const Normalization& usual) {
-  const Normalization n{per_channel(given, "mean", usual.mean), per_channel(given, "std", usual.stddev)};
-  if (n.mean.size() != usual.mean.size() || n.stddev.size() != usual.stddev.size())
-    given.fail(fmt::format("one number a channel, or one for all; the images have {}", usual.mean.size()));
-  return n;
 }
 
 Generation::Features parse_features(Config& node, const RoleSettings& settings, const Normalization& usual) {

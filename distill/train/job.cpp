@@ -11,6 +11,7 @@
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "retort_paths.h"
+#include "tensor/gpu/device.h"
 
 namespace retort {
 
@@ -75,7 +76,7 @@ class Builder {
     setup().seed = config_.get("job.seed", std::uint64_t{1});
     if (config_.has("job.seeds")) job_.seeds = config_.get<std::vector<std::uint64_t>>("job.seeds");
     if (config_.has("run.steps")) config_.get<std::string>("run.steps");  // a plan may fix every phase's steps itself
-    config_.get_choice("run.device", {"auto", "cpu", "cuda", "emu"}, "auto");
+    chosen_device(config_);
     job_.run.log_every = config_.get_int("run.log_every", 50, {.min = 1});
     job_.run.save_every = config_.get_int("run.save_every", 0, {.min = 0});
     job_.run.keep_last = static_cast<int>(config_.get_int("run.keep_last", 3, {.min = 1, .max = 1000000}));
@@ -455,6 +456,18 @@ Evaluation evaluate_role(const Job& job, const std::string& role) {
   const Role& r = job.setup.roles.at(role);
   if (job.eval.texts) return evaluate_texts(r, *job.eval.texts, job.setup.roles, job.setup.device);
   return evaluate(r, job.eval.data, job.setup.device);
+}
+
+Device chosen_device(Config& config) {
+  const auto name = config.get<std::string>("run.device", "auto");
+  if (name == "auto" || name == "cpu") return kCpu;
+  if (const std::string kind = name.substr(0, name.find(':')); kind != "emu" && kind != "cuda")
+    config.get_choice("run.device", {"auto", "cpu", "cuda", "emu"});
+  try {
+    return gpu_from_name(name);
+  } catch (const Error& e) {
+    config.child("run.device").fail(e.what());
+  }
 }
 
 Job build_job(Config config, const fs::path& file, Device device, std::optional<std::uint64_t> seed) {

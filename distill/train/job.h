@@ -66,6 +66,9 @@ struct OpenedJob {
   Config config;
 };
 OpenedJob open_job(const std::string& name, const std::vector<std::string>& overrides);
+/// What run.device asks for: the processor for auto and cpu, else a GPU by kind and number ("emu", "cuda:1"), which
+/// need not be there. Throws ConfigError at the key.
+Device chosen_device(Config& config);
 /// Builds the job on `device` (cpu, emu, cuda, or meta for planning). Every key must have been read by the end: throws
 /// ConfigError naming the unknown ones. `seed` replaces job.seed when given.
 Job build_job(Config config, const std::filesystem::path& file, Device device, std::optional<std::uint64_t> seed = {});

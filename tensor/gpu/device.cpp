@@ -28,12 +28,18 @@ Registry& registry() {
 
 std::unique_ptr<gpu::Device> open_gpu(Device device, const Registry& known) {
   try {
-    if (device.kind == DeviceKind::cuda) return gpu::open_cuda(device.index);
+    if (device.kind == DeviceKind::cuda) {
+      if (device.index >= gpu::cuda_devices())
+        throw DeviceError(
+            "{}: there are {} CUDA devices; hint: run.device=cpu, or build with -Dcuda=enabled and see retort doctor",
+            device.str(), gpu::cuda_devices());
+      return gpu::open_cuda(device.index);
+    }
     const auto options = known.emulators.find(device.index);
     return gpu::open_emulator(options == known.emulators.end() ? gpu::EmulatorOptions{} : options->second);
   } catch (const gpu::Error& error) {
-    throw DeviceError("{}: cannot be opened; got {}; hint: retort doctor lists the devices there are", device.str(),
-                      error.what());
+    throw DeviceError("{}: cannot be opened; got {}; hint: run.device=cpu; retort doctor lists the devices there are",
+                      device.str(), error.what());
   }
 }
 }  // namespace
@@ -160,12 +166,7 @@ Device gpu_from_name(std::string_view name) {
   }
   if (kind != "emu" && kind != "cuda") throw ConfigError("device: emu or cuda, with a number; got {}", name);
   if (index >= kMaxIndex) throw DeviceError("device: numbers lie in [0, {}); got {}", kMaxIndex, name);
-  const Device device{kind == "emu" ? DeviceKind::emu : DeviceKind::cuda, static_cast<std::int8_t>(index)};
-  if (device.kind == DeviceKind::cuda && index >= gpu::cuda_devices())
-    throw DeviceError(
-        "{}: there are {} CUDA devices; hint: run.device=cpu, or build with -Dcuda=enabled and see retort doctor", name,
-        gpu::cuda_devices());
-  return device;
+  return {kind == "emu" ? DeviceKind::emu : DeviceKind::cuda, static_cast<std::int8_t>(index)};
 }
 
 std::vector<std::string> known_gpus() {

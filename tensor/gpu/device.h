@@ -85,8 +85,8 @@ class GpuDevice {
 /// random order from seed 0.
 void configure_emulator(int index, const gpu::EmulatorOptions& options);
 
-/// "emu" or "cuda" with an index ("cuda:1"; 0 when left out). Throws DeviceError for a CUDA device that is not there,
-/// and ConfigError for another name.
+/// "emu" or "cuda" with an index ("cuda:1"; 0 when left out), there or not. Throws ConfigError for another name and
+/// DeviceError for an index that no device can have.
 Device gpu_from_name(std::string_view name);
 
 /// A line for every GPU that can be used, CUDA devices first.

@@ -41,18 +41,21 @@ class Child {
     }
   }
   void send(int signal) const { kill(pid_, signal); }
+  bool ended() { return ended_ = ended_ || waitpid(pid_, &status_, WNOHANG) == pid_; }
   Ended wait() {
-    int status = 0;
-    waitpid(pid_, &status, 0);
+    if (!ended_) waitpid(pid_, &status_, 0);
+    ended_ = true;
     Ended e;
-    if (WIFEXITED(status)) e.exit_code = WEXITSTATUS(status);
-    if (WIFSIGNALED(status)) e.signal = WTERMSIG(status);
+    if (WIFEXITED(status_)) e.exit_code = WEXITSTATUS(status_);
+    if (WIFSIGNALED(status_)) e.signal = WTERMSIG(status_);
     e.output = read_file(log_);
     return e;
   }
 
  private:
   pid_t pid_;
+  int status_ = 0;
+  bool ended_ = false;
   std::filesystem::path log_;
 };
 

@@ -92,9 +92,12 @@ TEST_CASE("run: SIGTERM after the last step cuts the evaluation off, and all ste
   for (int i = 0; i < 600 && !fs::exists(last); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   CHECK(fs::exists(last));
   child.send(SIGTERM);
+  for (int i = 0; i < 1500 && !child.ended(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  if (!child.ended()) child.send(SIGKILL);  // it evaluates to the end: the exit code tells
   const Ended e = child.wait();
   INFO(e.output);
   CHECK(e.exit_code == 128 + SIGTERM);
+  CHECK(e.output.find("retort resume evaluates again") != std::string::npos);
 }
 
 TEST_CASE("run: bad jobs end in an error that names the place") {
@@ -111,7 +114,9 @@ TEST_CASE("run: bad jobs end in an error that names the place") {
       {{"run", job, "method=kdd"}, 2, "kd"},
       {{"run", job, "models.student.arch=convnett(widths=8)"}, 2, "convnet"},
       {{"run", job, "run.micro_batch=7"}, 2, "must be a multiple of run.micro_batch"},
-      {{"run", job, "run.device=cuda"}, 12, "CUDA devices"},
+      {{"run", job, "run.device=cud"}, 2, "the nearest is 'cuda'"},
+      {{"run", job, "run.device=cuda:x"}, 2, "run.device: device: a number follows the colon; got cuda:x"},
+      {{"run", job, "run.device=cuda:9"}, 12, "cuda:9: there are"},
       {{"run", job, "models.teacher={init_from: absent.h5}"}, 3, "absent.h5"},
       {{"run", job, "optim.student.sgd.lr=1e30"}, 15, "not finite"},
       {{"run", "no_such_job"}, 2, "no_such_job"},

@@ -157,7 +157,8 @@ TEST_CASE("gpu: devices are named, and those that are not there are refused with
   CHECK_THROWS_AS(gpu_from_name("emu:"), ConfigError);
   CHECK_THROWS_AS(gpu_from_name("emu:99"), DeviceError);
   if (gpu::cuda_devices() == 0) {
-    CHECK_THROWS_WITH_AS(gpu_from_name("cuda"), doctest::Contains("hint: run.device=cpu"), DeviceError);
+    CHECK_THROWS_WITH_AS(GpuDevice::of(gpu_from_name("cuda:1")), doctest::Contains("hint: run.device=cpu"),
+                         DeviceError);
     CHECK_THROWS_WITH_AS(Tensor::zeros({2}, DType::f32, {DeviceKind::cuda, 0}), doctest::Contains("retort doctor"),
                          DeviceError);
   }
