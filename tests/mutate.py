@@ -24,7 +24,7 @@ IGNORED = re.compile(r"^\s*(//|#|///|throw |static_assert|constexpr std::string_
 
 # Test cases that read files or the compiler's output, and those that start the program, which is not built here.
 UNCONCERNED = ("install:*,vectorise:*,structure:*,io:*,dataset:*,full disk:*,run folder:*,run: killed*,run: SIGTERM*,"
-               "run: bad jobs*,run: an existing*,*`retort *,*`eval` *")
+               "run: bad jobs*,run: an existing*,convert: the program*,gpu job: run.device*,*`retort *,*`eval` *")
 
 
 def sites():
@@ -99,7 +99,7 @@ def main():
     args = ap.parse_args()
     if not WORK.exists():
         WORK.mkdir()
-    for name in ["cuda_kernels", "tensor", "autograd", "nn", "io", "distill", "tests", "docs", "precompiled", "meson.build",
+    for name in ["cuda_kernels", "tensor", "autograd", "nn", "io", "distill", "tests", "docs", "README.md", "precompiled", "meson.build",
                  "meson_options.txt"]:
         refresh(ROOT / name, WORK / name)
     if not (WORK / "build").exists():

@@ -11,6 +11,8 @@ struct Cast : Linear<Cast> {
     call.output(call.in[0].shape(), call.attrs.as<DType>(), infer::like(call.in[0]));
   }
   static Tensor transpose(std::size_t, const Tensor& cot, const VjpCall& c) { return cast(cot, c.in[0].dtype()); }
+  /// In the result's type, not the one asked for: a detached jvp reads 16-bit results in f32, and its tangents stay so.
+  static void jvp(JvpCall& c) { c.out_tangent[0] = cast(c.tangent[0], c.out[0].dtype()); }
 };
 REGISTER_OP(Cast);
 }  // namespace

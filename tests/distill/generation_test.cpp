@@ -245,29 +245,33 @@ TEST_CASE("jobs: the diffusion model of Fashion-MNIST and the students of its ch
     overrides.push_back(fmt::format(
         "data.{}={{kind: patterns, count: 128, classes: 10, size: 28, normalize: {{mean: .2860, std: .7060}}}}", set));
   overrides.emplace_back("eval.generate.batch=10");
-  const OpenedJob teacher = open_job("fashion_edm", overrides);
-  {
-    Job job = build_job(teacher.config, teacher.file, kCpu);
-    CHECK(parameter_count(*job.setup.roles.at("student").model) <= 250000);
-    Trainer trainer(job.setup);
-    // The last layer begins at zero, where a label says nothing yet.
-    for (NamedParameter& p : parameters_of(job.setup.roles.at("student.ema")))
-      assign_(p.parameter->value, p.parameter->value + .05, "test");
-    save_checkpoint(folder.path(), job.setup, trainer, {});
-  }
-  overrides.push_back("models.teacher.init_from=" + folder.path() + "/model.h5");
-  for (const char* name : {"cd", "dmd2", "sid", "scm", "meanflow", "progressive", "reflow"}) {
-    CAPTURE(std::string(name));
-    const OpenedJob opened = open_job(std::string("fashion_") + name, overrides);
-    Job job = build_job(opened.config, opened.file, kMeta);
-    const PlanReport plan = plan_job(job);
-    CHECK(plan.steps >= 1000);
-    CHECK(plan.evaluation_peak > 0);
-    std::map<std::string, std::int64_t> calls;
-    for (const GeneratedRow& row : run_generation(*job.generation, job.setup, job.eval.data).rows)
-      calls[row.name] = row.calls;
-    CHECK(calls == std::map<std::string, std::int64_t>{
-                       {"one step", 1}, {"two steps", 2}, {"teacher, one call", 1}, {"teacher, two calls", 2}});
+  for (const std::string size : {"_gpu", ""}) {
+    const OpenedJob teacher = open_job("fashion_edm" + size, overrides);
+    {
+      Job job = build_job(teacher.config, teacher.file, kCpu);
+      const std::int64_t parameters = parameter_count(*job.setup.roles.at("student").model);
+      CHECK((size.empty() ? parameters <= 250'000 : parameters > 5'000'000));
+      Trainer trainer(job.setup);
+      // The last layer begins at zero, where a label says nothing yet.
+      for (NamedParameter& p : parameters_of(job.setup.roles.at("student.ema")))
+        assign_(p.parameter->value, p.parameter->value + .05, "test");
+      save_checkpoint(folder.path(), job.setup, trainer, {});
+    }
+    std::vector<std::string> of_students = overrides;
+    of_students.push_back("models.teacher.init_from=" + folder.path() + "/model.h5");
+    for (const char* name : {"cd", "dmd2", "sid", "scm", "meanflow", "progressive", "reflow"}) {
+      CAPTURE(name + size);
+      const OpenedJob opened = open_job("fashion_" + (name + size), of_students);
+      Job job = build_job(opened.config, opened.file, kMeta);
+      const PlanReport plan = plan_job(job);
+      CHECK(plan.steps >= 1000);
+      CHECK(plan.evaluation_peak > 0);
+      std::map<std::string, std::int64_t> calls;
+      for (const GeneratedRow& row : run_generation(*job.generation, job.setup, job.eval.data).rows)
+        calls[row.name] = row.calls;
+      CHECK(calls == std::map<std::string, std::int64_t>{
+                         {"one step", 1}, {"two steps", 2}, {"teacher, one call", 1}, {"teacher, two calls", 2}});
+    }
   }
   overrides = {"models.teacher.init_from=" + folder.path() + "/model.h5"};
   for (const char* name : {"sds", "vsd", "csd", "nfsd", "ism"}) {
