@@ -41,6 +41,11 @@ struct Checker {
       problem = fmt::format("order {}: {}: {:.12g} against {:.12g}", order, what, a, b);
   }
 
+  void fits(const Tensor& derivative, const Tensor& value, int order, std::string_view what) {
+    if (problem.empty() && !(derivative.shape() == value.shape()))
+      problem = fmt::format("order {}: {} is {} for a value {}", order, what, derivative.str(), value.str());
+  }
+
   void run(const Function& f, std::span<const Tensor> x, int order, std::uint64_t seed) {
     if (order > options.order || !problem.empty()) return;
     const std::size_t n = x.size();
@@ -74,14 +79,20 @@ struct Checker {
     };
     const Tensors g = pulled(x);
     double reverse = 0;
-    for (std::size_t i = 0, k = 0; i < n; ++i)
-      if (wants[i]) reverse += dot(g[k++], v[i]);
+    for (std::size_t i = 0, k = 0; i < n; ++i) {
+      if (!wants[i]) continue;
+      fits(g[k], x[i], order, "a gradient");
+      reverse += dot(g[k++], v[i]);
+    }
     compare(numeric, reverse, order, "finite difference against reverse mode");
     if (options.forward) {
       const JvpResult j = jvp(f, x, v, JvpMode::tracked);
       double forward = 0;
-      for (std::size_t i = 0; i < y.size(); ++i)
-        if (u[i].defined()) forward += dot(u[i], j.tangent[i]);
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        if (!u[i].defined()) continue;
+        fits(j.tangent[i], y[i], order, "a tangent");
+        forward += dot(u[i], j.tangent[i]);
+      }
       compare(reverse, forward, order, "<J'u, v> against <u, Jv>");
       const auto pushed = [f, v](std::span<const Tensor> in) { return jvp(f, in, v, JvpMode::tracked).tangent; };
       run(pushed, x, order + 1, seed * 7 + 1);
