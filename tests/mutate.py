@@ -9,7 +9,7 @@ concern it; a mutant that no longer compiles is not counted. Survivors are liste
 that was interrupted goes on where it was: results are kept in build-mutate/results.json by file and line of code. What
 only prices work (grains, costs, scratch space) is left out: it changes no value.
 """
-import argparse, fnmatch, json, os, pathlib, random, re, resource, shutil, subprocess, sys, time
+import argparse, fnmatch, hashlib, json, os, pathlib, re, resource, shutil, subprocess, sys, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "build-mutate"
@@ -113,9 +113,14 @@ def main():
         said = unchanged.stdout[-2000:] if unchanged else "they took too long"
         sys.exit(f"mutate: the tests fail without any mutant:\n{said}")
     pool = [s for s in sites() if fnmatch.fnmatch(str(s[0]), args.only)]
-    random.Random(args.seed).shuffle(pool)
     results_file = WORK / "results.json"
     results = json.loads(results_file.read_text()) if results_file.exists() else {}
+
+    def draw(site):  # by what a mutant is, so that a run goes on after changes elsewhere
+        path, number, begin, _, other = site
+        line = (WORK / path).read_text().splitlines()[number]
+        return hashlib.sha256(f"{args.seed}\t{path}\t{line}\t{begin}\t{other}".encode()).digest()
+    pool.sort(key=draw)
     killed, survivors, invalid, began = 0, [], 0, time.time()
     for path, number, begin, end, other in pool:
         if killed + len(survivors) >= args.count:

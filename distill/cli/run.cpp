@@ -92,7 +92,7 @@ std::optional<RunResult> run_one(Job& job, const fs::path& folder, const std::st
 /// Every seed in a folder of its own; those that are finished are only read. The table of means comes last.
 int run_seeds(const Config& config, const fs::path& file, const Job& first, const std::string& command,
               const RunObserver& observer) {
-  std::map<std::string, std::vector<double>> accuracy;
+  std::map<std::string, std::vector<double>> values;
   std::vector<std::string> order;
   for (const std::uint64_t seed : first.seeds) {
     const fs::path folder = first.folder / fmt::format("seed_{}", seed);
@@ -100,15 +100,17 @@ int run_seeds(const Config& config, const fs::path& file, const Job& first, cons
     Job job = build(config, file, seed);
     const auto r = run_one(job, folder, command, fs::exists(folder / "config.yaml"), observer);
     if (!r) return 128 + stop_signal;
-    for (const auto& [words, e] : r->evaluations) {
-      if (!accuracy.contains(words)) order.push_back(words);
-      accuracy[words].push_back(e.top1);
+    for (const auto& [name, value] : r->figures) {
+      if (!values.contains(name)) order.push_back(name);
+      values[name].push_back(value);
     }
   }
-  std::string table = fmt::format("top-1 accuracy in %, mean and deviation over {} seeds\n", first.seeds.size());
-  for (const std::string& words : order) {
-    const Spread s = spread_of(accuracy[words]);
-    table += fmt::format("{:<24} {:.2f} +- {:.2f}\n", words, 100 * s.mean, 100 * s.deviation);
+  std::size_t width = 0;
+  for (const std::string& name : order) width = std::max(width, name.size());
+  std::string table = fmt::format("mean and deviation over {} seeds\n", first.seeds.size());
+  for (const std::string& name : order) {
+    const Spread s = spread_of(values[name]);
+    table += fmt::format("{:<{}}  {:.4g} +- {:.2g}\n", name, width, s.mean, s.deviation);
   }
   write_file_atomic(first.folder / "summary.txt", table);
   observer.line(table);

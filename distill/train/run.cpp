@@ -151,6 +151,7 @@ class Run {
     for (const auto& [role, words] : job_.eval.roles) result.evaluations.emplace_back(words, evaluate_role(job_, role));
     judge_set(result);
     generate();
+    result.figures = figures(result);
     std::size_t width = 0;
     for (const auto& [words, e] : result.evaluations) width = std::max(width, words.size());
     for (const auto& [words, e] : result.evaluations)
@@ -173,6 +174,26 @@ class Run {
     }
     table_ = protocol_table(*job_.protocol, protocol_);
     say_lines(table_);
+  }
+
+  std::vector<std::pair<std::string, double>> figures(const RunResult& result) const {
+    std::vector<std::pair<std::string, double>> all;
+    const auto add = [&](const std::string& words, const char* unit, const std::optional<double>& value) {
+      if (value && !std::isnan(*value)) all.emplace_back(words + ", " + unit, *value);
+    };
+    for (const auto& [words, e] : result.evaluations) {
+      if (!e.text) {
+        add(words, "top-1 %", 100 * e.top1);
+        continue;
+      }
+      add(words, "perplexity", std::exp(e.cross_entropy));
+      add(words, "bits per byte", e.text->bits_per_byte);
+      add(words, "KL(teacher || role)", e.text->kl_forward);
+      add(words, "KL(role || teacher)", e.text->kl_reverse);
+    }
+    if (job_.generation && job_.generation->reference)
+      for (const GeneratedRow& row : generated_.rows) add(row.name, "Frechet distance", row.spread.mean);
+    return all;
   }
 
   void say_lines(std::string_view text) {

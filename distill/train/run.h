@@ -25,6 +25,8 @@ struct MemoryUse {
 struct RunResult {
   bool finished = false;                                        ///< false: stopped on request, resumable
   std::vector<std::pair<std::string, Evaluation>> evaluations;  ///< by the words of eval.roles, at the end
+  /// What several seeds are compared by: top-1 in % or the scores of texts, Frechet distances of generated rows.
+  std::vector<std::pair<std::string, double>> figures;
   MemoryUse memory;
 };
 

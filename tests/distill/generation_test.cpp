@@ -8,6 +8,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/shape.h"
 #include "distill/train/run.h"
+#include "distill/train/spread.h"
 #include "distill/train/state.h"
 #include "io/checkpoint.h"
 #include "tensor/write.h"
@@ -163,6 +164,30 @@ TEST_CASE("generate: a job writes distances, samples and pictures; `eval` finds 
       said.substr(said.find("two calls"), said.find('\n', said.find("two calls")) - said.find("two calls"));
   CAPTURE(row);
   CHECK(e.output.find(row) != std::string::npos);
+}
+
+TEST_CASE("run: several seeds are summed up by accuracies and by the distances of generated rows") {
+  const Judged judged;
+  const auto summary = [&](std::vector<std::string> arguments, const char* name) {
+    arguments.insert(arguments.end(),
+                     {"job.seeds=[1, 2]", "job.output_dir=" + judged.folder.path(), std::string("job.name=") + name});
+    const Ended e = Child(arguments, judged.folder.file("log")).wait();
+    INFO(e.output);
+    REQUIRE(e.exit_code == 0);
+    return read_file(judged.folder.file(std::string(name) + "/summary.txt"));
+  };
+  const auto value_of = [&](const char* name, int seed) {
+    return read_metrics(judged.folder.file(fmt::format("rows/seed_{}", seed))).at(name).values.at(0);
+  };
+  const std::string rows = summary({"run", judged.job}, "rows");
+  const double values[] = {value_of("frechet/two calls", 1), value_of("frechet/two calls", 2)};
+  const Spread s = spread_of(values);
+  CHECK(s.deviation > 0);
+  CHECK(rows.starts_with("mean and deviation over 2 seeds\n"));
+  CHECK_MESSAGE(rows.find(fmt::format("two calls, Frechet distance  {:.4g} +- {:.2g}\n", s.mean, s.deviation)) !=
+                    std::string::npos,
+                rows);
+  CHECK(summary({"run", "ce", "job.task=tiny", "run.steps=2"}, "labels").find(", top-1 %") != std::string::npos);
 }
 
 TEST_CASE("generate: the batch changes no distance beyond rounding, and planning draws shapes alone") {
