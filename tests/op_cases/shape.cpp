@@ -43,8 +43,13 @@ OP_CASE(reshape) {
   add({2, 3, 5, 7}, {2, 3, 35, 1}, {2, 3, 35, 1});
   add({1}, {}, {});
   add({0, 4}, {4, 0, 3}, {4, 0, 3});
-  c.errors = {{"reshape: 6 elements do not fill [4]", [] { reshape(randn({2, 3}), {4}); }},
-              {"reshape: 6 elements do not fill [-1, -1]", [] { reshape(randn({2, 3}), {-1, -1}); }}};
+  c.errors = {{"reshape: 6 elements do not fill [4]",
+               [] {
+                 reshape(randn({2, 3}), {4});
+               }},
+              {"reshape: 6 elements do not fill [-1, -1]", [] {
+                 reshape(randn({2, 3}), {-1, -1});
+               }}};
 }
 
 OP_CASE(unsqueeze_and_squeeze) {
