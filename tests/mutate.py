@@ -65,7 +65,11 @@ def filters(path):
     stem = path.stem
     first = {"distill": ["objectives:*,methods: golden*", f"*{stem}*"],
              "nn": ["*optim*,*sgd*,*adam*,*aggregat*,*schedule*,*clip*,*ema*"]}
-    return first.get(path.parts[0], [f"op: {stem}", f"op: {stem}*,*{stem}*", "op:*"]) + ["*"]
+    if path.parts[0] in first:
+        return first[path.parts[0]] + ["*"]
+    kernels = re.findall(r"RETORT_CPU_KERNEL\((\w+)\)", (WORK / path).read_text())
+    ops = {re.sub("_(backward|grad|gather)$", "", k) for k in kernels} or {stem}
+    return [",".join(f"op: {op}" for op in sorted(ops)), f"op: *{stem.split('_')[0]}*,*{stem}*", "op:*", "*"]
 
 
 def refresh(source, target):
