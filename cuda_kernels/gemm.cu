@@ -7,7 +7,7 @@ template <class T, class Y>
 static void launch_mma(const Gemm& g, const gpu::LaunchShape& shape, gpu::Stream stream) {
   RETORT_LAUNCH(stream, shape, (gemm_mma<T, Y>), static_cast<const T*>(g.a), static_cast<const T*>(g.b), g.bias,
                 static_cast<Y*>(g.y), g.m, g.n, g.k, (Steps{g.a_row, g.a_column}), (Steps{g.b_row, g.b_column}),
-                g.activation);
+                g.activation, g.add);
 }
 
 void gemm(const Gemm& g, gpu::Stream stream) {
@@ -18,7 +18,7 @@ void gemm(const Gemm& g, gpu::Stream stream) {
   if (g.type == Type::f32) {
     RETORT_LAUNCH(stream, (gpu::LaunchShape{grid, {kGemmThreads}}), gemm_f32<float>, static_cast<const float*>(g.a),
                   static_cast<const float*>(g.b), g.bias, static_cast<float*>(g.y), g.m, g.n, g.k,
-                  (Steps{g.a_row, g.a_column}), (Steps{g.b_row, g.b_column}), g.activation);
+                  (Steps{g.a_row, g.a_column}), (Steps{g.b_row, g.b_column}), g.activation, g.add);
     return;
   }
   const gpu::LaunchShape shape{grid, {kMmaThreads}};

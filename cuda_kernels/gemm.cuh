@@ -31,15 +31,17 @@ RETORT_DEVICE void load_tile(Shared<float> tile, In<float> from, Steps steps, st
 
 template <class Y>
 RETORT_DEVICE void finish(Out<Y> y, In<float> bias, std::int64_t row, std::int64_t column, std::int64_t m,
-                          std::int64_t n, Activation activation, float value) {
+                          std::int64_t n, Activation activation, bool add, float value) {
   if (row >= m || column >= n) return;
   if (bias) value += bias[column];
-  y[row * n + column] = narrow<Y>(activate(activation, value));
+  value = activate(activation, value);
+  if (add) value += widen(static_cast<Y>(y[row * n + column]));
+  y[row * n + column] = narrow<Y>(value);
 }
 
 template <class T>
 RETORT_KERNEL void gemm_f32(In<T> a, In<T> b, In<float> bias, Out<T> y, std::int64_t m, std::int64_t n, std::int64_t k,
-                            Steps a_steps, Steps b_steps, Activation activation) {
+                            Steps a_steps, Steps b_steps, Activation activation, bool add) {
   RETORT_SHARED(float, left, kDepth* kTileRow);
   RETORT_SHARED(float, right, kDepth* kTileRow);
   const int t = static_cast<int>(thread_index().x), r0 = t / 16 * kPerThread, c0 = t % 16 * kPerThread;
@@ -64,7 +66,8 @@ RETORT_KERNEL void gemm_f32(In<T> a, In<T> b, In<float> bias, Out<T> y, std::int
   }
   RETORT_UNROLL
   for (int i = 0; i < kPerThread; ++i) RETORT_UNROLL
-  for (int j = 0; j < kPerThread; ++j) finish<T>(y, bias, row + r0 + i, column + c0 + j, m, n, activation, sum[i][j]);
+  for (int j = 0; j < kPerThread; ++j)
+    finish<T>(y, bias, row + r0 + i, column + c0 + j, m, n, activation, add, sum[i][j]);
 }
 
 inline constexpr unsigned kMmaThreads = 128;  ///< four warps, each with 32 x 32 of y
@@ -87,7 +90,7 @@ RETORT_DEVICE void load_mma_tile(Shared<T> tile, In<T> from, Steps steps, std::i
 
 template <class T, class Y>
 RETORT_KERNEL void gemm_mma(In<T> a, In<T> b, In<float> bias, Out<Y> y, std::int64_t m, std::int64_t n, std::int64_t k,
-                            Steps a_steps, Steps b_steps, Activation activation) {
+                            Steps a_steps, Steps b_steps, Activation activation, bool add) {
   RETORT_SHARED(T, left, kTile * kMmaRow);
   RETORT_SHARED(T, right, kTile * kMmaRow);
   const int t = static_cast<int>(thread_index().x), lane = t % 32, warp = t / 32;
@@ -120,7 +123,7 @@ RETORT_KERNEL void gemm_mma(In<T> a, In<T> b, In<float> bias, Out<Y> y, std::int
   for (int i = 0; i < 2; ++i) RETORT_UNROLL
   for (int j = 0; j < 4; ++j) RETORT_UNROLL
   for (int e = 0; e < 4; ++e)
-    finish<Y>(y, bias, row + r0 + 16 * i + group + e / 2 * 8, column + c0 + 8 * j + pair + e % 2, m, n, activation,
+    finish<Y>(y, bias, row + r0 + 16 * i + group + e / 2 * 8, column + c0 + 8 * j + pair + e % 2, m, n, activation, add,
               sum[i][j].value[e]);
 }
 

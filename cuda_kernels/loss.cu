@@ -41,36 +41,4 @@ void soft_cross_entropy_backward(const SoftCrossEntropyBackward& a, gpu::Stream 
   });
 }
 
-void kl(const Kl& a, gpu::Stream stream) {
-  if (a.rows == 0 || a.classes == 0) return;
-  visit_training("kl", a.type, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T *const student = static_cast<const T*>(a.student), *const teacher = static_cast<const T*>(a.teacher);
-    const gpu::LaunchShape shape = row_shape(a.rows, a.classes);
-    if (a.reverse)
-      RETORT_LAUNCH(stream, shape, (kl_rows<T, true>), student, teacher, a.loss, a.classes, a.student_temperature,
-                    a.teacher_temperature);
-    else
-      RETORT_LAUNCH(stream, shape, (kl_rows<T, false>), student, teacher, a.loss, a.classes, a.student_temperature,
-                    a.teacher_temperature);
-  });
-}
-
-void kl_backward(const KlBackward& args, gpu::Stream stream) {
-  const Kl& a = args.forward;
-  if (a.rows == 0 || a.classes == 0) return;
-  visit_training("kl_backward", a.type, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const T *const student = static_cast<const T*>(a.student), *const teacher = static_cast<const T*>(a.teacher);
-    T* const gradient = static_cast<T*>(args.gradient);
-    const gpu::LaunchShape shape = row_shape(a.rows, a.classes);
-    if (a.reverse)
-      RETORT_LAUNCH(stream, shape, (kl_backward_rows<T, true>), student, teacher, args.cotangent, gradient, a.classes,
-                    a.student_temperature, a.teacher_temperature);
-    else
-      RETORT_LAUNCH(stream, shape, (kl_backward_rows<T, false>), student, teacher, args.cotangent, gradient, a.classes,
-                    a.student_temperature, a.teacher_temperature);
-  });
-}
-
 }  // namespace retort::kernels::RETORT_BACKEND

@@ -1,4 +1,4 @@
-// cuda_kernels/loss.h -- losses over rows of logits and their gradients: cross entropy, and both KL divergences.
+// cuda_kernels/loss.h -- losses over rows of logits and their gradients: cross entropy against labels and weights.
 #pragma once
 #include "cuda_kernels/types.h"
 
@@ -49,24 +49,5 @@ struct SoftCrossEntropyBackward {
   std::int64_t rows, classes;
 };
 RETORT_LAUNCHER(soft_cross_entropy_backward, SoftCrossEntropyBackward)
-
-/// loss [rows] = KL(t || s), or KL(s || t) when `reverse`, of s = softmax(student / T_s), t = softmax(teacher / T_t).
-struct Kl {
-  Type type;
-  const void *student, *teacher;
-  float* loss;
-  std::int64_t rows, classes;
-  float student_temperature = 1, teacher_temperature = 1;
-  bool reverse = false;
-};
-RETORT_LAUNCHER(kl, Kl)
-
-/// gradient = cotangent dKL / dstudent: (s - t) / T_s, or s (log s - log t - KL) / T_s.
-struct KlBackward {
-  Kl forward;  ///< its loss is not read
-  const float* cotangent;
-  void* gradient;
-};
-RETORT_LAUNCHER(kl_backward, KlBackward)
 
 }  // namespace retort::kernels

@@ -25,6 +25,16 @@ Tensor to(const Tensor& t, Device device) {
   return copy;
 }
 
+Tensor constant_on(const Tensor& t, Device device) {
+  if (!t.defined() || t.device() == device) return t;
+  if (t.lift())
+    throw AutogradError("constant_on: a copy from {} to {} has no derivative, and {} is tracked", t.device().str(),
+                        device.str(), t.str());
+  return to(t, device);
+}
+
+Device host_of(Device device) { return device.kind == DeviceKind::meta ? device : kCpu; }
+
 Tensor on_host(const Tensor& t) { return t.defined() && !t.meta() ? to(t, kCpu) : t; }
 
 }  // namespace retort

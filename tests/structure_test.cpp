@@ -51,7 +51,8 @@ std::vector<std::string> captures(const std::string& text, const std::regex& pat
 }
 
 /// Formulas that the host and the device share. They include nothing but each other, so kernels may include them.
-const std::set<std::string> kFormulas = {"tensor/math.h", "tensor/philox.h", "tensor/elementwise.h"};
+const std::set<std::string> kFormulas = {"tensor/math.h", "tensor/philox.h", "tensor/elementwise.h",
+                                         "tensor/divergence_terms.h"};
 
 /// Includes of our own headers, as written; the generated headers stand outside the rooms.
 std::vector<std::string> own_includes(const fs::path& file) {

@@ -189,7 +189,7 @@ void BlockRunner::run_block(const Work& work, Extent index, std::uint32_t number
       moved = true;
       resume(fiber);
       if (error_) break;
-      if (fiber.wait == Wait::warp) answer_warp(t / 32 * 32);
+      if (fiber.wait == Wait::warp) answer_warp(t);
       if (error_) break;
     }
     if (error_) break;
@@ -227,21 +227,22 @@ std::string BlockRunner::threads_in(Wait wait) const {
 }
 
 void BlockRunner::release_barrier(const char* name, std::uint32_t number) {
-  const std::string where = std::string(name) + ": block " + std::to_string(number) + ": ";
-  const std::string fates = "threads at a barrier: " + threads_in(Wait::barrier) +
-                            "; in a collective of their warp: " + threads_in(Wait::warp) +
-                            "; finished: " + threads_in(Wait::finished);
+  const auto where = [&] { return std::string(name) + ": block " + std::to_string(number) + ": "; };
+  const auto fates = [this] {
+    return "threads at a barrier: " + threads_in(Wait::barrier) +
+           "; in a collective of their warp: " + threads_in(Wait::warp) + "; finished: " + threads_in(Wait::finished);
+  };
   const Fiber& first = *fibers_[0];
   for (std::size_t t = 0; t < count_; ++t) {
     const Fiber& fiber = *fibers_[t];
     if (fiber.wait == Wait::warp)
-      throw KernelFault(Fault::divergent_warp, where + fiber.collective.what + " of line " +
+      throw KernelFault(Fault::divergent_warp, where() + fiber.collective.what + " of line " +
                                                    std::to_string(fiber.collective.line) +
-                                                   " waits for lanes of its mask that do not come; " + fates);
+                                                   " waits for lanes of its mask that do not come; " + fates());
     if (fiber.wait == Wait::finished)
-      throw KernelFault(Fault::divergent_barrier, where + "not all threads come to the barrier; " + fates);
+      throw KernelFault(Fault::divergent_barrier, where() + "not all threads come to the barrier; " + fates());
     if (fiber.line != first.line)
-      throw KernelFault(Fault::divergent_barrier, where + "threads wait at different barriers: thread 0 at line " +
+      throw KernelFault(Fault::divergent_barrier, where() + "threads wait at different barriers: thread 0 at line " +
                                                       std::to_string(first.line) + ", thread " + std::to_string(t) +
                                                       " at line " + std::to_string(fiber.line));
   }
@@ -270,31 +271,27 @@ void BlockRunner::meet(const Collective& collective) {
   suspend(fiber);
 }
 
-/// Lets the lanes go whose whole mask has come.
-void BlockRunner::answer_warp(std::uint32_t first) {
+/// Lets the lanes of the thread's mask go when it was the last to come.
+void BlockRunner::answer_warp(std::uint32_t thread) {
+  const std::uint32_t first = thread / 32 * 32;
   const std::uint32_t lanes = std::min<std::uint32_t>(32, static_cast<std::uint32_t>(count_) - first);
-  for (std::uint32_t lane = 0; lane < lanes; ++lane) {
-    if (fibers_[first + lane]->wait != Wait::warp) continue;
-    const Collective& asked = fibers_[first + lane]->collective;
-    void* payloads[32] = {};
-    bool complete = true;
-    for (std::uint32_t other = 0; other < 32 && complete; ++other) {
-      if ((asked.mask >> other & 1u) == 0) continue;
-      complete = other < lanes && fibers_[first + other]->wait == Wait::warp &&
-                 fibers_[first + other]->collective.mask == asked.mask &&
-                 fibers_[first + other]->collective.line == asked.line;
-      if (complete) payloads[other] = fibers_[first + other]->collective.payload;
-    }
-    if (!complete) continue;
-    if (asked.finish) asked.finish(payloads, asked.mask);
-    const std::uint32_t mask = asked.mask, all = lanes == 32 ? 0xffffffffu : (1u << lanes) - 1u;
-    const bool synchronises = asked.finish == nullptr;
-    for (std::uint32_t other = 0; other < lanes; ++other) {
-      if ((mask >> other & 1u) == 0) continue;
-      fibers_[first + other]->wait = Wait::ready;
-      // Barriers of part of a warp order less than the shadow can note; they count as none.
-      if (synchronises && (mask & all) == all) ++fibers_[first + other]->thread.warp_syncs;
-    }
+  const Collective& asked = fibers_[thread]->collective;
+  void* payloads[32] = {};
+  for (std::uint32_t other = 0; other < 32; ++other) {
+    if ((asked.mask >> other & 1u) == 0) continue;
+    if (other >= lanes) return;
+    const Fiber& fiber = *fibers_[first + other];
+    if (fiber.wait != Wait::warp || fiber.collective.mask != asked.mask || fiber.collective.line != asked.line) return;
+    payloads[other] = fiber.collective.payload;
+  }
+  if (asked.finish) asked.finish(payloads, asked.mask);
+  const std::uint32_t mask = asked.mask, all = lanes == 32 ? 0xffffffffu : (1u << lanes) - 1u;
+  const bool synchronises = asked.finish == nullptr;
+  for (std::uint32_t other = 0; other < lanes; ++other) {
+    if ((mask >> other & 1u) == 0) continue;
+    fibers_[first + other]->wait = Wait::ready;
+    // Barriers of part of a warp order less than the shadow can note; they count as none.
+    if (synchronises && (mask & all) == all) ++fibers_[first + other]->thread.warp_syncs;
   }
 }
 

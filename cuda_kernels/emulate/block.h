@@ -72,7 +72,7 @@ class BlockRunner {
   void order_threads(std::size_t count);
   void resume(Fiber& fiber);
   void suspend(Fiber& fiber);
-  void answer_warp(std::uint32_t first);
+  void answer_warp(std::uint32_t thread);
   void release_barrier(const char* name, std::uint32_t number);
   std::string threads_in(Wait wait) const;
 

@@ -10,6 +10,7 @@
 #include "autograd/ops/nn.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -68,9 +69,9 @@ Tensor ClosedForm::log_joint(const Frame& f, const Tensor& label) const {
   const Tensor log_normal = sum(square(f.offset) / f.spread + log(f.spread * (2 * std::numbers::pi)), {2}) * -.5;
   if (!label.defined()) return log_weights_ + log_normal;
   const std::int64_t k = components();
-  const Tensor named = slice(one_hot(label, k + 1, DType::boolean), 1, 0, k);
-  const Tensor null =
-      reshape(equal(label, Tensor::scalar(static_cast<double>(k), DType::i64, label.device())), {-1, 1});
+  const Tensor at = on_host(label), last = Tensor::scalar(static_cast<double>(k), DType::i64, at.device());
+  const Tensor named = to(slice(one_hot(at, k + 1, DType::boolean), 1, 0, k), log_normal.device());
+  const Tensor null = to(reshape(equal(at, last), {-1, 1}), log_normal.device());
   const Tensor never = scalar_like(log_normal, -INFINITY);
   return where(null, log_weights_ + log_normal, where(named, log_normal, never));
 }
@@ -108,7 +109,7 @@ Tensor ClosedForm::responsibilities(const Tensor& x, const Tensor& t, const Nois
 void ClosedForm::require_one_component(const Tensor& x, const Tensor& label) const {
   const std::int64_t k = components();
   if (k == 1 || x.meta()) return;
-  const std::vector<std::int64_t> labels = label.defined() ? label.values<std::int64_t>() : std::vector{k};
+  const std::vector<std::int64_t> labels = label.defined() ? to(label, kCpu).values<std::int64_t>() : std::vector{k};
   for (const std::int64_t c : labels)
     if (c == k) throw ValueError("closed_form: the flow of a mixture of {} has no closed form; give labels", k);
 }

@@ -6,6 +6,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -59,8 +60,10 @@ void OracleNet::visit(Visitor& v) {
   v("growth", growth_);
 }
 
-Tensor OracleNet::means() const { return means_.value + cast(shift_.value, DType::f64); }
-Tensor OracleNet::deviations() const { return exp(log_deviations_.value + cast(growth_.value, DType::f64)); }
+Tensor OracleNet::means() const { return on_host(means_.value) + cast(on_host(shift_.value), DType::f64); }
+Tensor OracleNet::deviations() const {
+  return exp(on_host(log_deviations_.value) + cast(on_host(growth_.value), DType::f64));
+}
 
 std::pair<Tensor, Tensor> OracleNet::draw(const Rng& rng, const std::string& stream, std::uint32_t step,
                                           const Tensor& samples) const {

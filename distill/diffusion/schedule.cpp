@@ -11,6 +11,7 @@
 #include "autograd/ops/index.h"
 #include "autograd/ops/nn.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -272,12 +273,12 @@ SignalNoise<Tensor> transition(const NoiseSchedule& schedule, const Tensor& t, c
 }
 
 Tensor per_sample(const Tensor& numbers, const Tensor& x) {
-  if (numbers.rank() == 0) return cast(numbers, x.dtype());
+  if (numbers.rank() == 0) return constant_on(cast(numbers, x.dtype()), x.device());
   if (numbers.rank() != 1 || x.rank() < 1 || numbers.size(0) != x.size(0))
     throw ShapeError("per_sample: needs one number for each of the samples {}; got {}", x.str(), numbers.str());
   Shape column = Shape::filled(x.rank(), 1);
   column[0] = x.size(0);
-  return reshape(cast(numbers, x.dtype()), column);
+  return reshape(constant_on(cast(numbers, x.dtype()), x.device()), column);
 }
 
 }  // namespace retort

@@ -6,6 +6,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/shape.h"
 #include "tensor/random.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -64,7 +65,7 @@ Tensor heun(const Leg& leg) {
   const Tensor arrived = less_equal(leg.schedule.at(leg.s).noise, Tensor::scalar(0, DType::f64, leg.s.device()));
   Shape column = Shape::filled(leg.x.rank(), 1);
   column[0] = leg.x.size(0);
-  const Tensor stay = reshape(arrived, column);
+  const Tensor stay = retort::to(reshape(arrived, column), leg.x.device());
   const Tensor again = where(arrived, cast(leg.t, DType::f64), cast(leg.s, DType::f64));
   const Tensor second = slope_at(leg, to, where(stay, leg.x, reached), again);
   return where(stay, reached, follow(leg, from, to, (first + second) * .5));
@@ -162,7 +163,7 @@ Step make_step(const Call& call) {
 
 Tensor sample(const Predictor& net, const Tensor& x, std::span<const double> grid, const Step& step,
               const NoiseSchedule& schedule, const Rng& rng, const Tensor& samples) {
-  const auto at = [&](std::size_t i) { return Tensor::full({x.size(0)}, grid[i], DType::f64, x.device()); };
+  const auto at = [&](std::size_t i) { return Tensor::full({x.size(0)}, grid[i], DType::f64, host_of(x.device())); };
   Tensor state = x;
   for (std::size_t i = grid.size(); i-- > 1;) {
     if (!(grid[i - 1] < grid[i])) throw ValueError("sample: times ascend; got {} before {}", grid[i - 1], grid[i]);

@@ -7,6 +7,7 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "distill/objectives/match.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -91,15 +92,15 @@ class Direction final : public Term {
   /// w(t) / n of each sample, constant.
   Tensor sample_weights(const TermInput& in) const {
     const Tensor& x = sample(in);
-    const Device device = x.device();
-    Tensor w = spec_.weight ? spec_.weight({time(in), {}, *in.schedule})
-                            : Tensor::full({x.shape()[0]}, 1.0, DType::f64, device);
+    const Device host = host_of(x.device());
+    Tensor w =
+        spec_.weight ? spec_.weight({time(in), {}, *in.schedule}) : Tensor::full({x.shape()[0]}, 1.0, DType::f64, host);
     if (spec_.norm == DirectionSpec::Norm::l1) {
       const Tensor gap = over_groups(mean(abs(rows(x) - rows(in.signals[*spec_.scale_read][0])), {1}));
-      w = w / maximum(cast(gap, DType::f64), Tensor::full({}, spec_.floor, DType::f64, device));
+      w = w / maximum(cast(on_host(gap), DType::f64), Tensor::full({}, spec_.floor, DType::f64, host));
     }
     if (spec_.ratio && spec_.estimator != DirectionSpec::Estimator::expansion) {
-      const Tensor h = cast(spec_.ratio->f.h(ratio(in)), DType::f64);
+      const Tensor h = cast(on_host(spec_.ratio->f.h(ratio(in))), DType::f64);
       w = w * (spec_.ratio->mean_one ? h / mean(h) : h);
     }
     return stop_gradient(w);

@@ -50,7 +50,7 @@ class Match final : public Term {
     }
     if (!spec_.importance.empty()) {
       const Tensor importance = stop_gradient(in.states.at(spec_.importance));
-      time_weight = time_weight.defined() ? time_weight * cast(importance, time_weight.dtype()) : importance;
+      time_weight = time_weight.defined() ? time_weight * cast(on_host(importance), time_weight.dtype()) : importance;
     }
     return value(c, time_weight, spec_.log_variance ? reshape(in.signals.back()[0], {-1}) : Tensor());
   }
@@ -88,7 +88,7 @@ class Match final : public Term {
     const Tensor weight = spec_.weight ? stop_gradient(spec_.weight(c)) : Tensor();
     const auto summed = [&](Tensor value) {
       if (weight.defined()) value = weight * value;
-      if (time_weight.defined()) value = cast(time_weight, value.dtype()) * value;
+      if (time_weight.defined()) value = per_sample(time_weight, value) * value;
       if (!log_variance.defined()) return sum(value) * scale;
       const Tensor w = cast(log_variance, value.dtype());
       return sum(exp(-w) * (value * scale) + w);

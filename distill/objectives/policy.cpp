@@ -4,6 +4,7 @@
 
 #include "autograd/ops/arithmetic.h"
 #include "distill/objectives/token.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -26,7 +27,7 @@ class Policy final : public Term {
     SurrogateInput s;
     s.clock = in.clock;
     s.log_prob = by_place(in.signals[0][0], places);
-    const auto constant = [&](const Tensor& t) { return stop_gradient(cast(by_place(t, places), s.log_prob.dtype())); };
+    const auto constant = [&](const Tensor& t) { return beside(s.log_prob, by_place(t, places)); };
     for (std::size_t k = 1; k < spec_.reads.size(); ++k) s.others[spec_.names[k]] = constant(in.signals[k][0]);
     const auto known = [&](const char* name) {
       const auto found = in.batch.more.find(name);
@@ -48,9 +49,9 @@ class Policy final : public Term {
   Tensor advantage(const TermInput& in, const TokenPlaces& places, const SurrogateInput& s) const {
     if (in.batch.x.meta()) return stop_gradient(s.log_prob);
     PolicyData data{in.batch, places.row.values<std::int64_t>(), places.rows, {}, in.clock};
-    data.log_prob["student"] = stop_gradient(s.log_prob).values();
-    for (const auto& [name, value] : s.others) data.log_prob[name] = value.values();
-    if (s.old.defined()) data.log_prob["old"] = s.old.values();
+    data.log_prob["student"] = to(s.log_prob, kCpu).values();
+    for (const auto& [name, value] : s.others) data.log_prob[name] = to(value, kCpu).values();
+    if (s.old.defined()) data.log_prob["old"] = to(s.old, kCpu).values();
     std::vector<double> total(data.size(), 0);
     for (const auto& [weight, expression] : spec_.advantages) {
       const PolicyValue v = expression.value(data);
@@ -58,7 +59,7 @@ class Policy final : public Term {
       for (std::size_t i = 0; i < total.size(); ++i)
         total[i] += c * v.values[v.by_row ? static_cast<std::size_t>(data.row[i]) : i];
     }
-    return Tensor::from(total, {places.size()}, s.log_prob.dtype());
+    return to(Tensor::from(total, {places.size()}, s.log_prob.dtype()), s.log_prob.device());
   }
 
   PolicySpec spec_;

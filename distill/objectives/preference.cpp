@@ -46,7 +46,7 @@ class Preference final : public Term {
   Tensor scored(const Tensor& log_prob, const TokenPlaces& places) const {
     const Tensor total = sum(log_prob, {1});
     if (!spec_.mean) return total;
-    return total / cast(maximum(places.length, 1.0), total.dtype());
+    return total / beside(total, maximum(places.length, 1.0));
   }
 
   PreferenceSpec spec_;

@@ -21,8 +21,8 @@ double TokenReduce::units(const Batch& batch) const {
 
 Tensor TokenReduce::total(const Tensor& value, const Tensor& weight, const Batch& batch,
                           const TokenPlaces& places) const {
-  const auto as_value = [&](const Tensor& t) { return cast(t, value.dtype()); };
-  Tensor w = weight.defined() ? stop_gradient(as_value(weight)) : Tensor();
+  const auto as_value = [&](const Tensor& t) { return beside(value, t); };
+  Tensor w = weight.defined() ? as_value(weight) : Tensor();
   const Tensor weighted = w.defined() ? value * w : value;
   switch (kind) {
     case Kind::token:

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -36,7 +37,7 @@ class Voice {
   std::vector<double> read(const Tensor& tokens) {
     Ctx ctx = context_();
     const Tensor z = decoder_.logits(tokens, ctx, {.cache = &cache_, .left_pad = left_pad_});
-    return select(z, 1, z.size(1) - 1).values();
+    return to(select(z, 1, z.size(1) - 1), kCpu).values();
   }
 
  private:

@@ -7,6 +7,7 @@
 #include "autograd/ops/linalg.h"
 #include "autograd/ops/losses.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -188,30 +189,40 @@ TokenPlaces places_of(const Batch& batch) {
   return p;
 }
 
+namespace {
+Tensor rows_at(const Tensor& values, const Tensor& index) {
+  return index_select(values, 0, to(index, values.device()));
+}
+}  // namespace
+
 Tensor by_place(const Tensor& values, const TokenPlaces& places) {
-  if (values.rank() == 1) return index_select(values, 0, places.row);
-  return index_select(reshape(values, {-1}), 0, places.flat);
+  return values.rank() == 1 ? rows_at(values, places.row) : rows_at(reshape(values, {-1}), places.flat);
+}
+
+Tensor beside(const Tensor& values, const Tensor& known) {
+  return to(stop_gradient(cast(known, values.dtype())), values.device());
 }
 
 Tensor pick_places(const Tensor& signal, const TokenPlaces& places, const Tensor& at) {
   const std::int64_t width = signal.size(1);
   const Tensor t = at.defined() ? by_place(at, places) : places.at;
-  return index_select(reshape(signal, {signal.size(0) * width, signal.size(2)}), 0, places.row * width + t - 1);
+  return rows_at(reshape(signal, {signal.size(0) * width, signal.size(2)}), places.row * width + t - 1);
 }
 
 Tensor spread_places(const Tensor& values, const TokenPlaces& places) {
-  return reshape(index_add(values, 0, places.flat, places.rows * places.width), {places.rows, places.width});
+  return reshape(index_add(values, 0, to(places.flat, values.device()), places.rows * places.width),
+                 {places.rows, places.width});
 }
 
 Tensor sum_rows(const Tensor& values, const TokenPlaces& places) {
-  return index_add(values, 0, places.row, places.rows);
+  return index_add(values, 0, to(places.row, values.device()), places.rows);
 }
 
 Tensor token_log_prob(const Tensors& answer, const Batch& batch, const Tensor& at) {
   const TokenPlaces places = places_of(batch);
   Tensor z = pick_places(answer[0], places, at);
   if (answer.size() == 2) z = linear(z, answer[1]);
-  return spread_places(neg(cross_entropy(z, places.token)), places);
+  return spread_places(neg(cross_entropy(z, to(places.token, z.device()))), places);
 }
 
 }  // namespace retort

@@ -5,6 +5,7 @@
 
 namespace retort {
 
+// All of it lies on the host, where texts are written and read; networks and losses take copies to where they are.
 // x is i64 [n, L], prompt and response of each row, padded on the right. In `more`, f64 or i64:
 //   mask [n, L]           1 where the token is of a response and counts, else 0
 //   prompt_length [n]
@@ -54,6 +55,9 @@ struct TokenPlaces {
 };
 TokenPlaces places_of(const Batch& batch);
 
+/// Something known of texts as a constant beside `values`: in their dtype, on their device.
+Tensor beside(const Tensor& values, const Tensor& known);
+
 /// Rows of a signal [n, L', d] at the places, [N, d]; `at` i64 [n, L] says where each token of the batch stands in what
 /// the role was asked (undefined: where it stands in the batch).
 Tensor pick_places(const Tensor& signal, const TokenPlaces& places, const Tensor& at);
@@ -61,7 +65,7 @@ Tensor pick_places(const Tensor& signal, const TokenPlaces& places, const Tensor
 Tensor spread_places(const Tensor& values, const TokenPlaces& places);
 /// Sum over the tokens of each row: [N] -> [n].
 Tensor sum_rows(const Tensor& values, const TokenPlaces& places);
-/// Values [n] of rows, or [n, L] of tokens, by place: [N].
+/// Values [n] of rows, or [n, L] of tokens, by place: [N], where the values lie.
 Tensor by_place(const Tensor& values, const TokenPlaces& places);
 
 /// Log-probability of each token that counts, [n, L], 0 elsewhere. `answer` is {logits} or {hidden, output matrix} of a

@@ -6,6 +6,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "distill/diffusion/grid.h"
 #include "distill/diffusion/noising.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -161,7 +162,7 @@ class Walk {
 
  private:
   std::int64_t rows() const { return request_.indices.size(0); }
-  Tensor times(double t) const { return Tensor::full({rows()}, t, DType::f64, request_.device); }
+  Tensor times(double t) const { return Tensor::full({rows()}, t, DType::f64, host_of(request_.device)); }
   const NoiseSchedule& schedule(const std::string& role) const { return roles_.at(role).diffusion->schedule; }
 
   Tensor labels() const {

@@ -65,8 +65,8 @@ class LawSource final : public Source {
       return b;
     }
     auto [x, label] = law_.draw(pass.rng, r.stream, static_cast<std::uint32_t>(r.step), sample);
-    b.x = cast(x, dtype_);
-    b.y = label;
+    b.x = to(cast(x, dtype_), device_);
+    b.y = to(label, device_);
     return b;
   }
 
@@ -132,9 +132,10 @@ class RolloutSource final : public Source {
       b.more["x_in"] = spec_.input.empty() ? noise(0) : b.more.at(spec_.input);
     const auto t_in = b.more.find("t_in");
     b.x = ask(b.more.at("x_in"), t_in == b.more.end() ? Tensor() : t_in->second, grad);
-    if (!spec_.gap.empty())
-      b.more["gap"] =
-          cast(mean(reshape(abs(stop_gradient(b.x) - b.more.at(spec_.gap)), {r.rows, -1}), {1}), DType::f64);
+    if (!spec_.gap.empty()) {
+      const Tensor gap = mean(reshape(abs(stop_gradient(b.x) - b.more.at(spec_.gap)), {r.rows, -1}), {1});
+      b.more["gap"] = cast(on_host(gap), DType::f64);
+    }
     if (spec_.through.empty()) return b;
     b.more["shift"] = b.x;
     const Grad onward = pass.leaves ? Grad::InputLive : Grad::None;
@@ -153,7 +154,7 @@ class RolloutSource final : public Source {
     const std::size_t last = *std::max_element(exits.begin(), exits.end());
     const auto at = [&](std::size_t level) {
       const double t = level < levels.size() ? levels[level] : schedule.clean();
-      return Tensor::full({r.rows}, t, DType::f64, spec_.device);
+      return Tensor::full({r.rows}, t, DType::f64, host_of(spec_.device));
     };
     const auto chosen = [&](std::size_t level) { return exit_mask(exits, level); };
     const bool forced = !spec_.input.empty();
@@ -171,7 +172,7 @@ class RolloutSource final : public Source {
         x = add_noise(x0, eps, at(level), schedule);
       }
       const Tensor here = chosen(level), row = reshape(here, {r.rows});
-      x_in = where(here, x, x_in);
+      x_in = where(to(here, x.device()), x, x_in);
       t_in = where(row, at(level), t_in);
       t_out = where(row, at(level + 1), t_out);
     }
@@ -247,7 +248,7 @@ class RolloutSource final : public Source {
                                 : static_cast<std::int64_t>(uniform_int(key, static_cast<std::uint64_t>(which), 0,
                                                                         static_cast<std::uint64_t>(spec_.classes))));
     }
-    return Tensor::of<std::int64_t>(y, {r.rows});
+    return to(Tensor::of<std::int64_t>(y, {r.rows}), spec_.device);
   }
 
   RolloutSpec spec_;

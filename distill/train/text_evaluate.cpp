@@ -7,6 +7,7 @@
 #include "autograd/ops/linalg.h"
 #include "autograd/ops/losses.h"
 #include "autograd/ops/reduce.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -35,7 +36,8 @@ Tensor logits_at(const Role& role, const Batch& b, const TokenPlaces& places) {
   return z.dtype() == DType::f64 ? z : cast(z, DType::f32);
 }
 
-Tensor total(const Tensor& values) { return sum(cast(values, DType::f64)); }
+/// Summed in f64 on the host.
+Tensor total(const Tensor& values) { return sum(cast(on_host(values), DType::f64)); }
 
 /// Rows first .. first + n of a set as they are.
 Batch rows_of(const TokenSet& set, std::int64_t first, std::int64_t n, Device device) {
@@ -58,8 +60,8 @@ void add_batch(TextSums& s, const Role& role, const Role* teacher, const TokenSe
   const TokenPlaces places = places_of(b);
   if (places.size() == 0) return;
   const Tensor z = logits_at(role, b, places);
-  const Tensor nats = total(cross_entropy(z, places.token));
-  const Tensor right = sum(equal(argmax(z, 1), places.token));
+  const Tensor nats = total(cross_entropy(z, to(places.token, z.device())));
+  const Tensor right = sum(equal(on_host(argmax(z, 1)), places.token));
   Tensor forward, reverse;
   if (teacher) {
     Tensor t = logits_at(*teacher, b, places);

@@ -6,6 +6,7 @@
 #include "autograd/ops/shape.h"
 #include "distill/objectives/tables/views.h"
 #include "distill/train/text_source.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -98,7 +99,7 @@ class Judged final : public Judging {
   Batch judged(Batch b, const Roles& roles, Pass& pass) const override {
     const Role& judge = roles.at(judge_);
     const Tensor z = stop_gradient(judge.net->eval({b.x, {}, {}, b.index, b.sample}, {}, Grad::None, pass).out);
-    const auto logits = z.values();
+    const auto logits = to(z, kCpu).values();
     const auto index = b.index.values<std::int64_t>();
     const auto width = static_cast<std::size_t>(z.size(1)), vocab = static_cast<std::size_t>(z.size(2));
     const std::vector<Text> rows = texts_of(b);

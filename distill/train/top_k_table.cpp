@@ -10,6 +10,7 @@
 #include "distill/train/state.h"
 #include "io/checkpoint.h"
 #include "io/crc32c.h"
+#include "tensor/transfer.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -38,7 +39,8 @@ Marks marks_of(const TopKSpec& spec, Setup& setup) {
           fmt::format("{:08x}", hash_of(*setup.sources.at(spec.source)->texts())), spec.k};
 }
 
-void save(const fs::path& file, const Marks& marks, const Tensor& table) {
+void save(const fs::path& file, const Marks& marks, const Tensor& of) {
+  const Tensor table = to(of, kCpu);
   fs::create_directories(file.parent_path());
   CheckpointWriter writer(file);
   writer.attribute("teacher", marks.teacher);
@@ -64,7 +66,7 @@ std::string load(const fs::path& file, const Marks& marks, const Tensor& table) 
   const Tensor saved = Tensor::empty(entry->shape, entry->dtype);
   const auto bytes = reader.bytes("top_k");
   std::memcpy(saved.raw(), bytes.data(), bytes.size());
-  assign_(table, cast(saved, table.dtype()), "top_k");
+  assign_(table, to(cast(saved, table.dtype()), table.device()), "top_k");
   return "";
 }
 

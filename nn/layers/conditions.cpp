@@ -5,6 +5,7 @@
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/nn.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -28,7 +29,8 @@ TimeEmbed::TimeEmbed(std::int64_t width, bool zero_start) : up(kFeatures, width)
 }
 
 Tensor TimeEmbed::operator()(const Tensor& t, DType dtype, Ctx& ctx) const {
-  return down(silu(up(cast(sinusoids(t, kFeatures), dtype), ctx)), ctx);
+  // Times may lie on the host, where f64 is.
+  return down(silu(up(constant_on(cast(sinusoids(t, kFeatures), dtype), up.weight.value.device()), ctx)), ctx);
 }
 
 void TimeEmbed::visit(Visitor& v) {

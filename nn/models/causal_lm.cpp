@@ -3,6 +3,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/create.h"
 #include "nn/checkpoint.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -84,7 +85,9 @@ Tensor CausalLm::hidden(const Tensor& tokens, Ctx& ctx, const DecodeState& state
   if (positions) h = h + (*positions)(place.positions, ctx);
   h = dropout(h, ctx);
   ctx.tap(embed, "out", h);
-  AttentionState attention{place.positions, place.visible, state.cache, 0};
+  // Tokens may lie on the host, and so do the whole numbers that come of them.
+  const Device device = embed.weight.value.device();
+  AttentionState attention{to(place.positions, device), to(place.visible, device), state.cache, 0};
   if (attention.positions.rank() == 2) attention.positions = unsqueeze(attention.positions, 1);
   for (const TransformerBlock& block : blocks) {
     const auto run = [&block, attention](const Tensor& x, Ctx& c) { return block(x, c, attention); };

@@ -10,6 +10,7 @@
 #include "autograd/ops/shape.h"
 #include "nn/checkpoint.h"
 #include "nn/model.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -173,7 +174,8 @@ Tensor Unet::condition(const Tensor& x, const Conditions& given, Ctx& ctx) const
   if (given.s.defined()) throw ConfigError("unet: it takes one time; got an end time {}", given.s.str());
   if (given.augment.defined() && !augment_embed)
     throw ConfigError("unet: it takes no augmentation; got {}", given.augment.str());
-  Tensor c = cast(sinusoids(given.t, config.width, {.sine_first = true, .endpoint = true}), x.dtype());
+  Tensor c = constant_on(cast(sinusoids(given.t, config.width, {.sine_first = true, .endpoint = true}), x.dtype()),
+                         x.device());
   const Tensor ids = labels(given.label, x.size(0), x.device(), ctx);
   if (label_embed) {
     // The null class is the zero vector: the last column of the one-hot rows is cut off.

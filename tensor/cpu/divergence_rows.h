@@ -6,75 +6,9 @@
 #include "tensor/attrs.h"
 #include "tensor/cpu/logit_rows.h"
 #include "tensor/cpu/scratch.h"
+#include "tensor/divergence_terms.h"
 
 namespace retort::cpu {
-
-// Per entry with student probability s = e^a and teacher probability t = e^b: `term` is what the divergence sums,
-// `weight` is s dD/ds up to a multiple of s, which the softmax cancels. That multiple is chosen so that equal
-// distributions have weight 0 exactly.
-
-/// log(M / t) and log(M / s) of the mixture M = mix t + (1 - mix) s, without overflow or cancellation near s = t.
-template <class C>
-struct MixtureLogs {
-  C teacher, student;
-  MixtureLogs(C a, C b, C mix) {
-    const bool above = b >= a;
-    const C d = above ? b - a : a - b;
-    const C near = log1p_fast((above ? C(1) - mix : mix) * expm1_fast(-d));
-    teacher = near + (above ? C(0) : d);
-    student = near + (above ? d : C(0));
-  }
-};
-
-template <class C>
-struct KlForward {
-  C term(C, C t, C a, C b) const { return times_log(t, b - a); }
-  C weight(C s, C t, C, C) const { return s - t; }
-};
-template <class C>
-struct KlReverse {
-  C term(C s, C, C a, C b) const { return times_log(s, a - b); }
-  C weight(C s, C, C a, C b) const { return times_log(s, a - b); }
-};
-template <class C>
-struct Jeffreys {
-  C term(C s, C t, C a, C b) const { return times_log(t, b - a) + times_log(s, a - b); }
-  C weight(C s, C t, C a, C b) const { return (s - t) + times_log(s, a - b); }
-};
-template <class C>
-struct TotalVariation {
-  C term(C s, C t, C, C) const { return C(0.5) * (s > t ? s - t : t - s); }
-  C weight(C s, C t, C, C) const { return C(0.5) * (s > t ? s : s < t ? -s : C(0)); }
-};
-template <class C>
-struct JensenShannon {
-  C mix;
-  C term(C s, C t, C a, C b) const {
-    const MixtureLogs<C> m(a, b, mix);
-    return -mix * times_log(t, m.teacher) - (C(1) - mix) * times_log(s, m.student);
-  }
-  C weight(C s, C, C a, C b) const { return -(C(1) - mix) * times_log(s, MixtureLogs<C>(a, b, mix).student); }
-};
-/// KL(t || M).
-template <class C>
-struct SkewForward {
-  C mix;
-  C term(C, C t, C a, C b) const { return -times_log(t, MixtureLogs<C>(a, b, mix).teacher); }
-  C weight(C s, C t, C, C) const {
-    const C rest = C(1) - mix, m = mix * t + rest * s;
-    return m == C(0) ? C(0) : rest * rest * s * (s - t) / m;
-  }
-};
-/// KL(s || M).
-template <class C>
-struct SkewReverse {
-  C mix;
-  C term(C s, C, C a, C b) const { return -times_log(s, MixtureLogs<C>(a, b, mix).student); }
-  C weight(C s, C t, C a, C b) const {
-    const C rest = C(1) - mix, m = mix * t + rest * s;
-    return m == C(0) ? C(0) : mix * rest * s * (t - s) / m + term(s, t, a, b);
-  }
-};
 
 /// Calls f with the functor of attrs.kind.
 template <class C, class F>
@@ -82,19 +16,19 @@ void visit_kind(const DivergenceAttrs& attrs, F&& f) {
   const C mix = static_cast<C>(attrs.mix);
   switch (attrs.kind) {
     case DivergenceKind::kl_forward:
-      return f(KlForward<C>{});
+      return f(divergence_terms::KlForward<C>{});
     case DivergenceKind::kl_reverse:
-      return f(KlReverse<C>{});
+      return f(divergence_terms::KlReverse<C>{});
     case DivergenceKind::js:
-      return f(JensenShannon<C>{mix});
+      return f(divergence_terms::JensenShannon<C>{mix});
     case DivergenceKind::jeffreys:
-      return f(Jeffreys<C>{});
+      return f(divergence_terms::Jeffreys<C>{});
     case DivergenceKind::tv:
-      return f(TotalVariation<C>{});
+      return f(divergence_terms::TotalVariation<C>{});
     case DivergenceKind::skew_forward:
-      return f(SkewForward<C>{mix});
+      return f(divergence_terms::SkewForward<C>{mix});
     case DivergenceKind::skew_reverse:
-      return f(SkewReverse<C>{mix});
+      return f(divergence_terms::SkewReverse<C>{mix});
   }
 }
 

@@ -68,10 +68,4 @@ void log_probabilities(const C* x, C scale, std::int64_t n, C* __restrict log_p,
   }
 }
 
-/// p v with 0 times anything = 0; NaN in p stays.
-template <class C>
-C times_log(C p, C v) {
-  return p == C(0) ? C(0) : p * v;
-}
-
 }  // namespace retort::cpu

@@ -2,6 +2,7 @@
 // row at a time stays in cache; nothing of the size of the logits is stored but the gradient.
 #include "tensor/attrs.h"
 #include "tensor/cpu/logit_rows.h"
+#include "tensor/divergence_terms.h"
 #include "tensor/primitive.h"
 
 namespace retort {
@@ -97,7 +98,7 @@ void soft_cross_entropy_rows(const KernelCall& call) {
     nest.walk(begin, end, [&](const auto& at) {
       cpu::log_probabilities(logits.row(at[1], buffer.data()), C(1), n, log_p, p);
       const C* q = targets.row(at[2], buffer.data() + n);
-      loss[at[0]] = -cpu::lane_sum<C>(n, [=](std::int64_t i) { return cpu::times_log(q[i], log_p[i]); });
+      loss[at[0]] = -cpu::lane_sum<C>(n, [=](std::int64_t i) { return divergence_terms::times_log(q[i], log_p[i]); });
     });
   });
 }

@@ -1,4 +1,4 @@
-// tensor/gpu/loss.cpp -- losses over rows of logits on GPUs: cross entropy and both KL divergences.
+// tensor/gpu/loss.cpp -- losses over rows of logits on GPUs: cross entropy against labels and weights.
 #include "cuda_kernels/loss.h"
 
 #include "tensor/attrs.h"
@@ -10,25 +10,6 @@ namespace {
 using on_gpu::Call;
 
 std::int64_t rows_of(const Tensor& logits) { return logits.numel() / logits.shape().back(); }
-
-/// A Kl without its loss. Logits are [.., classes].
-kernels::Kl kl_of(const Call& call, const Tensor& student, const Tensor& teacher) {
-  const auto& d = call.attrs.as<DivergenceAttrs>();
-  if ((d.kind != DivergenceKind::kl_forward && d.kind != DivergenceKind::kl_reverse) || d.top_k > 0)
-    throw DeviceError(
-        "{}: no kernel for device {} but of both KL divergences over all classes; hint: FusedScope(false), "
-        "or RETORT_FUSED=0, runs it in simpler ops",
-        call.op, student.device().str());
-  return {on_gpu::training(call, student),
-          on_gpu::address(student),
-          on_gpu::address(teacher),
-          nullptr,
-          rows_of(student),
-          student.shape().back(),
-          static_cast<float>(d.student_temperature),
-          static_cast<float>(d.teacher_temperature),
-          d.kind == DivergenceKind::kl_reverse};
-}
 }  // namespace
 
 /// in: logits, labels. out: loss, largest logit and log sum of every row.
@@ -85,25 +66,6 @@ RETORT_GPU_KERNEL(soft_cross_entropy_backward) {
       {type, on_gpu::address(x), on_gpu::address(q), on_gpu::address_of<float>(cotangent), gradient.data(), rows_of(x),
        x.shape().back()},
       call.stream);
-  gradient.finish();
-}
-
-RETORT_GPU_KERNEL(divergence) {
-  if (call.out[0].numel() == 0) return;
-  const Tensor student = on_gpu::dense(call, call.in[0]), teacher = on_gpu::dense(call, call.in[1]);
-  kernels::Kl args = kl_of(call, student, teacher);
-  args.loss = on_gpu::address_of<float>(call.out[0]);
-  kernels::kl(args, call.stream);
-}
-
-/// in: student, teacher, cotangent.
-RETORT_GPU_KERNEL(divergence_backward) {
-  if (call.out[0].numel() == 0) return;
-  const Tensor student = on_gpu::dense(call, call.in[0]), teacher = on_gpu::dense(call, call.in[1]);
-  const Tensor cotangent = on_gpu::dense(call, call.in[2]);
-  const on_gpu::Result gradient(call, call.out[0]);
-  kernels::kl_backward({kl_of(call, student, teacher), on_gpu::address_of<float>(cotangent), gradient.data()},
-                       call.stream);
   gradient.finish();
 }
 

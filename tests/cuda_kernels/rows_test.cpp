@@ -5,6 +5,7 @@
 #include "autograd/ops/losses.h"
 #include "autograd/ops/nn.h"
 #include "autograd/ops/reduce.h"
+#include "cuda_kernels/divergence.h"
 #include "cuda_kernels/loss.h"
 #include "cuda_kernels/norm.h"
 #include "cuda_kernels/reduce.h"
@@ -127,26 +128,38 @@ TEST_CASE("cuda_kernels: cross entropy with smoothing and ignored rows, forward 
   });
 }
 
-TEST_CASE("cuda_kernels: both KL divergences with temperatures, forward and backward") {
+TEST_CASE("cuda_kernels: every divergence, over all outcomes and the likeliest, forward and backward") {
+  const Shape shape{3, 45};
   on_every_schedule([&](gpu::Device& d) {
     const gpu::Stream stream = d.default_stream();
     for (const DType t : kTrainingTypes)
-      for (const bool reverse : {false, true}) {
-        INFO(name_of(t), reverse ? " reverse" : " forward");
-        const Shape shape{3, 45};
-        const Tensor s = sample(shape, t, 10, 3), teacher = sample(shape, t, 11, 3),
-                     cotangent = sample({3}, DType::f32, 12);
-        const auto op = [&](const std::vector<Tensor>& in) {
-          return reverse ? kl_reverse(in[0], teacher, {2, 1.5}) : kl_forward(in[0], teacher, {2, 1.5});
-        };
-        float* const loss = floats(stream, 3);
-        const k::Kl forward{type_of(t), upload_tensor(stream, s), upload_tensor(stream, teacher), loss, 3, 45, 2, 1.5f,
-                            reverse};
-        k::kl(forward, stream);
-        CHECK(distance(download_tensor(stream, loss, {3}, DType::f32), op({s})) < tolerance(DType::f32));
-        std::byte* const dx = room_like(stream, shape, t);
-        k::kl_backward({forward, upload_as<float>(stream, cotangent), dx}, stream);
-        CHECK(distance(download_tensor(stream, dx, shape, t), gradients_of(op, {s}, cotangent)[0]) < tolerance(t));
-      }
+      for (int kind = 0; kind < 7; ++kind)
+        for (const std::int64_t top_k : {0, 4}) {
+          INFO(name_of(t), " kind ", kind, " top_k ", top_k);
+          const bool by_student = kind % 2 == 1;
+          const Tensor s = sample(shape, t, 10, 3), teacher = sample(shape, t, 11, 3),
+                       cotangent = sample({3}, DType::f32, 12);
+          const auto op = [&](const std::vector<Tensor>& in) {
+            return divergence({static_cast<DivergenceKind>(kind), .3, 2, 1.5, top_k, by_student}, in[0], teacher);
+          };
+          float* const loss = floats(stream, 3);
+          const k::Divergence forward{type_of(t),
+                                      upload_tensor(stream, s),
+                                      upload_tensor(stream, teacher),
+                                      loss,
+                                      3,
+                                      45,
+                                      static_cast<k::DivergenceKind>(kind),
+                                      .3f,
+                                      2,
+                                      1.5f,
+                                      top_k,
+                                      by_student};
+          k::divergence(forward, stream);
+          CHECK(distance(download_tensor(stream, loss, {3}, DType::f32), op({s})) < tolerance(DType::f32));
+          std::byte* const dx = room_like(stream, shape, t);
+          k::divergence_backward({forward, upload_as<float>(stream, cotangent), dx}, stream);
+          CHECK(distance(download_tensor(stream, dx, shape, t), gradients_of(op, {s}, cotangent)[0]) < tolerance(t));
+        }
   });
 }

@@ -1,6 +1,9 @@
 // tests/distill/gpu_job_test.cpp -- distillation jobs on the emulated GPU end where they end on the processor.
 #include <doctest/doctest.h>
 
+#include <optional>
+#include <set>
+
 #include "distill/train/run.h"
 #include "distill/train/state.h"
 #include "tensor/transfer.h"
@@ -18,26 +21,36 @@ const std::vector<std::string> kSmall{"sources.data.batch=8", "run.steps=20"};
 struct Trained {
   std::vector<double> totals;             ///< the loss of every step
   std::vector<double> losses;             ///< of every term and step, and norms of gradients
-  std::map<std::string, Tensor> weights;  ///< parameters and running statistics of the student, on the host
-  Evaluation evaluation;
+  std::map<std::string, Tensor> weights;  ///< parameters and running statistics, on the host
+  std::optional<Evaluation> evaluation;
 };
 
-Trained trained_on(Device device, const std::filesystem::path& file, const std::vector<std::string>& overrides) {
-  Job job = tiny_job(file, overrides, device);
-  fill_tables(job, file.parent_path() / "tables_of_run");
+/// Trains to the end; `weights` are those of every role that is trained.
+Trained trained(Job& job, Device device) {
   Trainer trainer(job.setup);
   Trained result;
+  std::set<std::string> roles;
   while (!trainer.finished())
     for (const auto& [name, value] : trainer.advance()) {
       if (name == "loss/total") result.totals.push_back(value);
       if (name.starts_with("loss/") || name.starts_with("grad_norm/")) result.losses.push_back(value);
+      if (name.starts_with("grad_norm/")) roles.insert(name.substr(10));
     }
-  Role& student = job.setup.roles.at("student");
-  for (const auto& p : parameters_of(student)) {
-    CHECK(p.parameter->value.device() == device);
-    result.weights.emplace(p.name, to(p.parameter->value, kCpu));
+  for (const std::string& name : roles) {
+    Role& role = job.setup.roles.at(name);
+    for (const auto& p : parameters_of(role)) {
+      CHECK(p.parameter->value.device() == device);
+      result.weights.emplace(name + "." + p.name, to(p.parameter->value, kCpu));
+    }
+    for (const auto& b : buffers_of(role)) result.weights.emplace(name + "." + b.name, to(b.buffer->value, kCpu));
   }
-  for (const auto& b : buffers_of(student)) result.weights.emplace(b.name, to(b.buffer->value, kCpu));
+  return result;
+}
+
+Trained trained_on(Device device, const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+  Job job = tiny_job(file, overrides, device);
+  fill_tables(job, file.parent_path() / "tables_of_run");
+  Trained result = trained(job, device);
   result.evaluation = evaluate_role(job, "student");
   return result;
 }
@@ -52,8 +65,12 @@ void check_same(const Trained& got, const Trained& want) {
     CAPTURE(weight.first);
     CHECK(relative_error(got.weights.at(weight.first), weight.second) <= 1e-5);
   }
-  CHECK(got.evaluation.cross_entropy == doctest::Approx(want.evaluation.cross_entropy).epsilon(1e-5));
-  CHECK(got.evaluation.samples == want.evaluation.samples);
+  if (!want.evaluation) return;
+  CHECK(got.evaluation->cross_entropy == doctest::Approx(want.evaluation->cross_entropy).epsilon(1e-5));
+  CHECK(got.evaluation->samples == want.evaluation->samples);
+  if (!want.evaluation->text) return;
+  CHECK(*got.evaluation->text->own_log_prob == doctest::Approx(*want.evaluation->text->own_log_prob).epsilon(1e-5));
+  CHECK(*got.evaluation->text->kl_forward == doctest::Approx(*want.evaluation->text->kl_forward).epsilon(1e-5));
 }
 
 void check_job(const std::string& student, std::vector<std::string> overrides) {
@@ -65,6 +82,22 @@ void check_job(const std::string& student, std::vector<std::string> overrides) {
   CHECK(cpu.totals.front() > 1.2 * cpu.totals.back());
   for (const gpu::Schedule schedule : {gpu::Schedule::forward, gpu::Schedule::random})
     check_same(trained_on(emulator(schedule), file, overrides), cpu);
+}
+
+/// A method on the task that its preset names.
+void check_task(const std::string& method, std::vector<std::string> overrides, bool evaluated) {
+  overrides.insert(overrides.end(), {"job.task=tiny", "run.steps=20"});
+  const OpenedJob opened = open_job(method, overrides);
+  const auto trained_there = [&](Device device) {
+    Job job = build_job(opened.config, opened.file, device);
+    Trained result = trained(job, device);
+    if (evaluated) result.evaluation = evaluate_role(job, "student");
+    return result;
+  };
+  const Trained cpu = trained_there(kCpu);
+  CHECK(cpu.totals.size() >= 20);
+  for (const gpu::Schedule schedule : {gpu::Schedule::forward, gpu::Schedule::random})
+    check_same(trained_there(emulator(schedule)), cpu);
 }
 }  // namespace
 
@@ -79,6 +112,15 @@ TEST_CASE("gpu job: 20 steps of an MLP with clipping and a table of answers end 
             {"models.teacher={arch: mlp(widths=24), mode: cached}", "sources.data.augment=[]",
              "method.phases=[{name: main, steps: job, update: [{train: [student], terms: {ce: a, kd: b}, optim: job, "
              "clip: .5}]}]"});
+}
+
+TEST_CASE("gpu job: 20 steps of a GPT on texts and on its own writing end as on the processor, and so do its scores") {
+  check_task(
+      "gkd",
+      {"sources.default.batch=4", "models.student.arch=llama(context=16 width=8 depth=1 heads=2 kv_heads=1)",
+       "models.teacher.arch=gpt2(context=16 width=8 depth=1 heads=2)",
+       "eval={set: texts, batch: 32, teacher: teacher, roles: {student: student}, prompts: {set: texts, count: 8}}"},
+      true);
 }
 
 TEST_CASE("gpu job: run.device=emu trains, saves and resumes; cuda is refused with a hint where there is none") {

@@ -9,6 +9,7 @@
 #include "autograd/ops/nn.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -136,8 +137,8 @@ PreferenceFunction make_adpo(TableArgs& args) {
       }
       double entropy = 0;
       for (const double p : q) entropy -= p > 0 ? p * std::log(p) : 0;
-      const Tensor own = unsqueeze(index_select(z, 0, Tensor::of<std::int64_t>(rows, {n})), 0);
-      losses.push_back(soft_cross_entropy(own, Tensor::from(q, {1, n}, z.dtype())) - entropy);
+      const Tensor own = unsqueeze(index_select(z, 0, to(Tensor::of<std::int64_t>(rows, {n}), z.device())), 0);
+      losses.push_back(soft_cross_entropy(own, to(Tensor::from(q, {1, n}, z.dtype()), z.device())) - entropy);
     }
     return concat(losses, 0);
   });

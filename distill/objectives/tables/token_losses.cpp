@@ -12,6 +12,7 @@
 #include "autograd/ops/shape.h"
 #include "autograd/ops/sort.h"
 #include "distill/objectives/tables/tokens.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -33,7 +34,7 @@ Tensor at_token(const Tensor& log_prob, const Tensor& token) {
 TokenDivergence make_ce(TableArgs& args) {
   const double smoothing = args.number("smoothing", 0.0, {.min = 0, .max = 1});
   TokenDivergence d = valued("-log s_y", [smoothing](const TokenComparison& c) {
-    return cross_entropy(tempered(c.student, c.T_student), c.places.token, smoothing);
+    return cross_entropy(tempered(c.student, c.T_student), to(c.places.token, c.student.device()), smoothing);
   });
   d.against = TokenDivergence::Against::tokens;
   return d;
@@ -103,28 +104,28 @@ TokenDivergence make_uld(TableArgs&) {
 /// normalised.
 TokenDivergence make_private_kl(TableArgs& args) {
   const Weight low = args.scheduled("low", 1), high = args.scheduled("high", 4), noise = args.scheduled("noise", 0);
-  return valued(
-      "T^2 KL(p~ || s), T = low + (high - low) private, p~ ~ max(p + noise private n, 0)",
-      [low, high, noise](const TokenComparison& c) {
-        const Tensor score = unsqueeze(cast(by_place(c.batch.more.at("private"), c.places), c.student.dtype()), 1);
-        const Tensor T = score * (high.at(c.clock) - low.at(c.clock)) + low.at(c.clock);
-        Tensor p = softmax(c.target / T);
-        if (const double scale = noise.at(c.clock); scale > 0 && !p.meta()) {
-          std::vector<double> n(static_cast<std::size_t>(p.numel()));
-          const auto rows = c.places.row.values<std::int64_t>();
-          const auto samples = c.batch.sample.values<std::int64_t>();
-          const auto at = c.places.at.values<std::int64_t>();
-          const std::int64_t vocab = p.size(1);
-          for (std::size_t i = 0; i < rows.size(); ++i)
-            fill_normal(std::span(n).subspan(i * static_cast<std::size_t>(vocab), static_cast<std::size_t>(vocab)),
-                        c.rng.stream("private", c.step),
-                        static_cast<std::uint64_t>(samples[static_cast<std::size_t>(rows[i])]),
-                        static_cast<std::uint64_t>(at[i] * vocab));
-          p = maximum(p + Tensor::from(n, p.shape(), p.dtype()) * score * scale, 1e-12);
-          p = p / sum(p, {1}, true);
-        }
-        return squeeze(square(T), 1) * kl_forward(c.student / T, log(p));
-      });
+  return valued("T^2 KL(p~ || s), T = low + (high - low) private, p~ ~ max(p + noise private n, 0)",
+                [low, high, noise](const TokenComparison& c) {
+                  const Tensor score = unsqueeze(beside(c.student, by_place(c.batch.more.at("private"), c.places)), 1);
+                  const Tensor T = score * (high.at(c.clock) - low.at(c.clock)) + low.at(c.clock);
+                  Tensor p = softmax(c.target / T);
+                  if (const double scale = noise.at(c.clock); scale > 0 && !p.meta()) {
+                    std::vector<double> n(static_cast<std::size_t>(p.numel()));
+                    const auto rows = c.places.row.values<std::int64_t>();
+                    const auto samples = c.batch.sample.values<std::int64_t>();
+                    const auto at = c.places.at.values<std::int64_t>();
+                    const std::int64_t vocab = p.size(1);
+                    for (std::size_t i = 0; i < rows.size(); ++i)
+                      fill_normal(
+                          std::span(n).subspan(i * static_cast<std::size_t>(vocab), static_cast<std::size_t>(vocab)),
+                          c.rng.stream("private", c.step),
+                          static_cast<std::uint64_t>(samples[static_cast<std::size_t>(rows[i])]),
+                          static_cast<std::uint64_t>(at[i] * vocab));
+                    p = maximum(p + to(Tensor::from(n, p.shape(), p.dtype()), p.device()) * score * scale, 1e-12);
+                    p = p / sum(p, {1}, true);
+                  }
+                  return squeeze(square(T), 1) * kl_forward(c.student / T, log(p));
+                });
 }
 
 /// Direct preference KD as released (Li et al. 2024): at each position the teacher's favourite is chosen and the

@@ -10,6 +10,7 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "distill/objectives/tables/tokens.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -56,7 +57,8 @@ TokenWeight make_agreement(TableArgs& args) {
     if (contexts < 2) throw ConfigError("agreement: at least two contexts beside the first; got {}", contexts);
     Tensors lp;
     for (std::size_t k = 1; k <= contexts; ++k) {
-      const Tensor own = cast(neg(cross_entropy(c.targets[k], c.places.token)), DType::f64);
+      const Tensor token = to(c.places.token, c.targets[k].device());
+      const Tensor own = cast(on_host(neg(cross_entropy(c.targets[k], token))), DType::f64);
       lp.push_back(by_token ? own : sum_rows(own * c.places.share, c.places));
     }
     const Tensor u = var(stack(lp, 0), {0}, 0);
