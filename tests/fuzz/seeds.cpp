@@ -1,4 +1,5 @@
-// tests/fuzz/seeds.cpp -- seeds CORPUS FIXTURES: sound files, from which each fuzzer begins, into CORPUS/FUZZER/.
+// tests/fuzz/seeds.cpp -- seeds CORPUS FORMATS TOKENIZERS: sound files, from which each fuzzer begins, into
+// CORPUS/FUZZER/.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -23,7 +24,7 @@ std::string fuzzer_of(const fs::path& fixture) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return std::fprintf(stderr, "usage: seeds CORPUS FIXTURES\n"), 2;
+  if (argc != 4) return std::fprintf(stderr, "usage: seeds CORPUS FORMATS TOKENIZERS\n"), 2;
   const fs::path corpus = argv[1];
   put(corpus / "safetensors/sound", sound_safetensors());
   put(corpus / "shards/sound", sound_index());
@@ -31,10 +32,12 @@ int main(int argc, char** argv) {
   put(corpus / "torch/zip", sound_torch_zip());
   put(corpus / "torch/legacy", sound_torch_legacy());
   put(corpus / "pickle/sound", sound_pickle());
-  for (const auto& fixture : fs::directory_iterator(argv[2])) {
-    const fs::path folder = corpus / fuzzer_of(fixture.path());
+  const auto copy = [](const fs::path& fixture, const fs::path& folder) {
     fs::create_directories(folder);
-    fs::copy_file(fixture.path(), folder / fixture.path().filename(), fs::copy_options::overwrite_existing);
-  }
+    fs::copy_file(fixture, folder / fixture.filename(), fs::copy_options::overwrite_existing);
+  };
+  for (const auto& fixture : fs::directory_iterator(argv[2])) copy(fixture.path(), corpus / fuzzer_of(fixture.path()));
+  for (const char* name : {"gpt2.json", "gpt2.gguf", "llama.json", "bert.json", "unigram.json"})
+    copy(fs::path(argv[3]) / name, corpus / "tokenizer");
   return 0;
 }

@@ -1,0 +1,101 @@
+#include "io/tokenizer.h"
+
+#include <algorithm>
+
+#include "io/file.h"
+#include "io/gguf.h"
+#include "io/tokenizer_parts.h"
+#include "io/unicode.h"
+#include "tensor/error.h"
+
+namespace retort {
+namespace {
+
+/// Cuts a text without added tokens into words and appends their tokens.
+void encode_words(const TokenizerParts& parts, std::string_view text, bool leading, TokenIdList& out) {
+  TextPieces pieces, next;
+  pieces.add(text, leading);
+  for (const auto& splitter : parts.splitters) {
+    next.clear();
+    for (std::size_t i = 0; i < pieces.size(); ++i) splitter->split(pieces.piece(i), pieces.leading(i), next);
+    std::swap(pieces, next);
+  }
+  for (std::size_t i = 0; i < pieces.size(); ++i) parts.model->encode(pieces.piece(i), out);
+}
+
+TokenIdList filled(const TokenTemplate& form, const TokenIdList& ids) {
+  TokenIdList out;
+  for (const auto& mark : form)
+    if (mark)
+      out.push_back(*mark);
+    else
+      out.insert(out.end(), ids.begin(), ids.end());
+  return out;
+}
+
+}  // namespace
+
+Tokenizer::Tokenizer(std::unique_ptr<TokenizerParts> parts) : parts_(std::move(parts)) {}
+Tokenizer::~Tokenizer() = default;
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+
+std::vector<std::int64_t> Tokenizer::encode(std::string_view text, bool special) const {
+  if (const std::size_t at = utf8_error(text); at != std::string_view::npos)
+    throw ValueError("tokenizer: a text is UTF-8; got none at byte {} of {}", at, text.size());
+  TokenIdList ids;
+  for (const AddedSpan& raw : parts_->added.find(text, false)) {
+    if (raw.id) {
+      ids.push_back(*raw.id);
+      continue;
+    }
+    const std::string normal = parts_->normalizer ? parts_->normalizer->apply(raw.text) : std::string(raw.text);
+    for (const AddedSpan& span : parts_->added.find(normal, true)) {
+      if (span.id)
+        ids.push_back(*span.id);
+      else
+        encode_words(*parts_, span.text, raw.text.data() == text.data() && span.text.data() == normal.data(), ids);
+    }
+  }
+  if (special)
+    for (const TokenTemplate& form : parts_->templates) ids = filled(form, ids);
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const std::int64_t> ids, bool skip_special) const {
+  std::vector<std::string> tokens;
+  for (const std::int64_t id : ids) {
+    auto text = token(id);
+    if (!text) throw ValueError("tokenizer: no token has the id {}; the highest is {}", id, vocab_size() - 1);
+    if (!skip_special || !is_special(id)) tokens.push_back(std::move(*text));
+  }
+  for (const auto& decoder : parts_->decoders) decoder->apply(tokens);
+  return fmt::format("{}", fmt::join(tokens, parts_->decoders.empty() ? " " : ""));
+}
+
+std::int64_t Tokenizer::vocab_size() const { return std::max(parts_->model->vocabulary.end(), parts_->added.end()); }
+
+std::optional<std::int64_t> Tokenizer::id_of(std::string_view token) const {
+  const auto added = parts_->added.id_of(token);
+  return added ? added : parts_->model->vocabulary.find(token);
+}
+
+std::optional<std::string> Tokenizer::token(std::int64_t id) const {
+  if (const AddedToken* added = parts_->added.by_id(id)) return added->text;
+  const std::string* token = parts_->model->vocabulary.token(id);
+  return token ? std::optional(*token) : std::nullopt;
+}
+
+bool Tokenizer::is_special(std::int64_t id) const {
+  const AddedToken* added = parts_->added.by_id(id);
+  return added != nullptr && added->special;
+}
+
+const std::string& Tokenizer::kind() const { return parts_->model->kind; }
+
+Tokenizer open_tokenizer(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  return Tokenizer(looks_like_gguf(file.bytes()) ? read_gguf_tokenizer(path) : read_json_tokenizer(path));
+}
+
+}  // namespace retort
