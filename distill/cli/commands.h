@@ -16,9 +16,9 @@ int eval(const std::string& run_or_job, const std::vector<std::string>& override
 /// Format, metadata and tensors of a file that `open_tensor_file` knows; checksums are verified.
 int inspect(const std::string& file);
 struct ConvertOptions {
-  std::string in, out;  ///< without `out`, a .h5 beside the input
+  std::string in, out;  ///< a file, or a folder with one; without `out`, a .h5 beside the file
   std::string names;    ///< a table of names (distill/convert/name_table.h), or ""
-  std::string into;     ///< an architecture, or ""
+  std::string into;     ///< an architecture, "auto" by the model's own configuration, or ""
   std::string role = "model";
   bool partial = false;
 };

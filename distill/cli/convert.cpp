@@ -24,13 +24,15 @@ int convert(const ConvertOptions& options) {
   ConvertSpec spec;
   spec.in = options.in;
   spec.names = table_of(options.names);
-  if (!options.into.empty()) spec.into = parse_call(options.into, "--into");
+  spec.recognise = options.into == "auto";
+  if (!options.into.empty() && !spec.recognise) spec.into = parse_call(options.into, "--into");
   spec.role = options.role;
   spec.partial = options.partial;
   const Conversion conversion(spec);
   fmt::print("{}: {}\n{}", options.in, conversion.file().format(), conversion.coverage().text());
+  if (spec.recognise) fmt::print("{}\n", conversion.arch());
   std::fflush(stdout);
-  const fs::path out = options.out.empty() ? checkpoint_beside(options.in) : fs::path(options.out);
+  const fs::path out = options.out.empty() ? checkpoint_beside(weights_in(options.in)) : fs::path(options.out);
   conversion.write(out);
   fmt::print("{}\n", out.string());
   return 0;

@@ -73,10 +73,12 @@ int main(int argc, char** argv) {
   cli::ConvertOptions convert;
   CLI::App* converting = add("convert", "Turn a file of another program into a checkpoint", nullptr, false, false,
                              [&] { return cli::convert(convert); });
-  converting->add_option("in", convert.in, "safetensors, GGUF, PyTorch, an index of shards")->required();
+  converting->add_option("in", convert.in, "safetensors, GGUF, PyTorch, an index of shards, or their folder")
+      ->required();
   converting->add_option("out", convert.out, "the checkpoint; left out: a .h5 beside the input");
-  converting->add_option("--names", convert.names, "YAML: rename, drop, tied");
-  converting->add_option("--into", convert.into, "the architecture whose tensors it must have: \"llama(...)\"");
+  converting->add_option("--names", convert.names, "YAML: rename, drop, tied, transpose, interleaved");
+  converting->add_option("--into", convert.into,
+                         "the architecture whose tensors it must have: \"llama(...)\"; auto: by its config.json");
   converting->add_option("--role", convert.role, "what the checkpoint calls the model");
   converting->add_flag("--partial", convert.partial, "write although tensors are missing, unexpected or mismatched");
   cli::ExportOptions exported;
@@ -84,7 +86,7 @@ int main(int argc, char** argv) {
                             [&] { return cli::export_checkpoint(exported); });
   exporting->add_option("in", exported.in, "checkpoint")->required();
   exporting->add_option("out", exported.out, "safetensors file")->required();
-  exporting->add_option("--names", exported.names, "the table it was converted by");
+  exporting->add_option("--names", exported.names, "the table of names, if not the one it was converted by");
   exporting->add_option("--role", exported.role, "which, where there are several");
   CLI::App* methods = add("methods", "List the built-in methods, or describe one", "name", false, false, [&] {
     if (missing) return cli::missing_methods();

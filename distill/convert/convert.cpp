@@ -2,9 +2,11 @@
 #include "distill/convert/convert.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <set>
 
+#include "distill/convert/families.h"
 #include "distill/train/models.h"
 #include "io/checkpoint.h"
 #include "io/crc32c.h"
@@ -18,6 +20,7 @@ namespace fs = std::filesystem;
 namespace {
 constexpr std::size_t kNamed = 8;         ///< tensors that an error names
 const std::string kForeign = "foreign.";  ///< the head of attributes that are the file's own metadata
+const std::string kStored = "stored";     ///< the attribute with the dtypes of tensors that were widened, as JSON
 constexpr std::uintmax_t kLargestConfig = 10'000'000;
 
 std::string described(DType dtype, const Shape& shape) { return fmt::format("{}{}", name_of(dtype), shape.str()); }
@@ -33,6 +36,24 @@ ByteSink widened(const ByteSink& sink) {
       wide[i] = static_cast<float>(value);
     }
     sink(std::as_bytes(std::span(wide)));
+  };
+}
+
+/// Passes f32 on as the 16-bit floats it was widened from.
+template <class T>
+ByteSource narrowed(ByteSource source, const std::string& name) {
+  return [source = std::move(source), name](const ByteSink& sink) {
+    source([&, narrow = std::vector<T>()](std::span<const std::byte> piece) mutable {
+      narrow.resize(piece.size() / sizeof(float));
+      for (std::size_t i = 0; i < narrow.size(); ++i) {
+        float value;
+        std::memcpy(&value, piece.data() + i * sizeof(float), sizeof(float));
+        narrow[i] = static_cast<T>(value);
+        if (std::bit_cast<std::uint32_t>(static_cast<float>(narrow[i])) != std::bit_cast<std::uint32_t>(value))
+          throw IoError("\"{}\" was widened to f32, and {} is no longer one of {}", name, value, name_of(dtype_of<T>));
+      }
+      sink(std::as_bytes(std::span(narrow)));
+    });
   };
 }
 
@@ -86,7 +107,40 @@ std::string Coverage::text() const {
   return text;
 }
 
-Conversion::Conversion(ConvertSpec spec) : spec_(std::move(spec)), file_(open_tensor_file(spec_.in)) {
+fs::path weights_in(const fs::path& in) {
+  if (!fs::is_directory(in)) return in;
+  for (const char* name :
+       {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"})
+    if (fs::exists(in / name)) return in / name;
+  std::vector<fs::path> ggufs;
+  for (const fs::directory_entry& entry : fs::directory_iterator(in))
+    if (entry.path().extension() == ".gguf") ggufs.push_back(entry.path());
+  if (ggufs.size() != 1)
+    throw IoError(
+        "{}: no model.safetensors, pytorch_model.bin or index of shards, and {} .gguf files; hint: name the "
+        "file",
+        in.string(), ggufs.size());
+  return ggufs.front();
+}
+
+Conversion::Conversion(ConvertSpec spec) : spec_(std::move(spec)) {
+  spec_.in = weights_in(spec_.in);
+  file_ = open_tensor_file(spec_.in);
+  const fs::path beside = spec_.in.parent_path() / "config.json";
+  if (fs::is_regular_file(beside)) {
+    if (fs::file_size(beside) > kLargestConfig) throw IoError("{}: too large for a configuration", beside.string());
+    configuration_ = read_file(beside);
+  }
+  if (spec_.recognise) {
+    Recognised found = recognise(*file_, spec_.in, configuration_);
+    spec_.into = found.into;
+    if (spec_.names.text().empty()) {
+      spec_.names = std::move(found.names);
+      table_ = found.exported.text();
+    }
+    configuration_ = std::move(found.configuration);
+  }
+  if (table_.empty()) table_ = spec_.names.text();
   check_ties();
   account(build_target());
 }
@@ -145,7 +199,9 @@ void Conversion::place(const FileTensor& tensor, const std::map<std::string, Tar
   if (std::any_of(coverage_.tied.begin(), coverage_.tied.end(), is_tied)) return;
   if (spec_.names.drops(tensor.name)) return coverage_.dropped.push_back(tensor.name);
   const std::string name = spec_.names.ours(tensor.name);
-  if (!spec_.into) return coverage_.loaded.push_back({&tensor, name, tensor.dtype});
+  const Reorder order = spec_.names.reorder(tensor.name);
+  const Shape shape = order.ours(tensor.shape, fmt::format("{}: \"{}\"", spec_.in.string(), tensor.name));
+  if (!spec_.into) return coverage_.loaded.push_back({&tensor, name, tensor.dtype, shape, order});
   const auto wanted = target.find(name);
   if (wanted == target.end()) {
     // One storage under two names: the other one is loaded, if the target has it.
@@ -153,12 +209,12 @@ void Conversion::place(const FileTensor& tensor, const std::map<std::string, Tar
       coverage_.tied.emplace_back(tensor.name, tensor.same_as);
     else
       coverage_.unexpected.push_back(fmt::format("{} {}", tensor.name, described(tensor.dtype, tensor.shape)));
-  } else if (!(tensor.shape == wanted->second.shape) || !becomes(tensor.dtype, wanted->second.dtype)) {
+  } else if (!(shape == wanted->second.shape) || !becomes(tensor.dtype, wanted->second.dtype)) {
     coverage_.mismatched.push_back(fmt::format("{} is {} in the file, expected {}", name,
-                                               described(tensor.dtype, tensor.shape),
+                                               described(tensor.dtype, shape),
                                                described(wanted->second.dtype, wanted->second.shape)));
   } else {
-    coverage_.loaded.push_back({&tensor, name, wanted->second.dtype});
+    coverage_.loaded.push_back({&tensor, name, wanted->second.dtype, shape, order});
   }
 }
 
@@ -178,16 +234,19 @@ void Conversion::write(const fs::path& out) const {
   for (const auto& [key, value] : file_->metadata())
     writer.attribute(key.starts_with(kForeign) ? key : kForeign + key, value);
   for (const auto& [name, same] : c.tied) writer.attribute("tied." + name, same);
-  const fs::path config = spec_.in.parent_path() / "config.json";
-  if (fs::is_regular_file(config)) {
-    if (fs::file_size(config) > kLargestConfig) throw IoError("{}: too large for a configuration", config.string());
-    const std::string text = read_file(config);
-    parse_json(text, config.string());
-    writer.attribute("config.json", text);
+  if (configuration_) {
+    parse_json(*configuration_, (spec_.in.parent_path() / "config.json").string());
+    writer.attribute("config.json", *configuration_);
   }
+  if (!table_.empty()) writer.attribute("names", table_);
+  nlohmann::json stored = nlohmann::json::object();
+  for (const Coverage::Loaded& l : c.loaded)
+    if (l.dtype != l.tensor->dtype) stored[l.name] = name_of(l.tensor->dtype);
+  if (!stored.empty()) writer.attribute(kStored, stored.dump());
   const std::string prefix = spec_.into ? spec_.role + "/" : "";
   for (const Coverage::Loaded& l : c.loaded)
-    writer.add(prefix + l.name, l.dtype, l.tensor->shape, source_of(*file_, *l.tensor, l.dtype));
+    writer.add(prefix + l.name, l.dtype, l.shape,
+               reordered(source_of(*file_, *l.tensor, l.dtype), l.tensor->shape, l.dtype, l.order, false));
   writer.commit();
 }
 
@@ -217,17 +276,60 @@ void write_config(const std::string& text, const fs::path& out) {
 }
 }  // namespace
 
-std::size_t export_safetensors(const fs::path& in, const fs::path& out, const NameTable& names,
+namespace {
+/// What a conversion noted about the tensors of a file.
+struct Noted {
+  NameTable names;
+  std::map<std::string, DType> stored;  ///< of those that were widened, by our names
+};
+
+Noted noted_in(const TensorFile& file, const fs::path& in) {
+  Noted noted;
+  const auto text_of = [&](const std::string& key) {
+    const auto found = file.metadata().find(key);
+    return found == file.metadata().end() ? std::string() : found->second;
+  };
+  const std::string where = in.string();
+  if (const std::string table = text_of("names"); !table.empty())
+    noted.names = NameTable::parse(Config::parse(table, where + ": names"));
+  const std::string stored = text_of(kStored);
+  if (stored.empty()) return noted;
+  const nlohmann::json json = parse_json(stored, where + ": " + kStored);
+  for (const auto& [name, dtype] : json.items()) {
+    if (dtype != name_of(DType::f16) && dtype != name_of(DType::bf16))
+      throw IoError("{}: \"{}\" was widened from {}, which is no 16-bit float", where, name, dtype.dump());
+    noted.stored[name] = dtype == name_of(DType::f16) ? DType::f16 : DType::bf16;
+  }
+  return noted;
+}
+
+/// A tensor of a checkpoint as the other program had it.
+NamedPayload foreign_payload(const TensorFile& file, const FileTensor& t, const std::string& ours,
+                             const NameTable& names, const Noted& noted) {
+  const std::string name = names.foreign(ours);
+  const Reorder order = names.reorder(name);
+  const Shape shape = order.ours(t.shape, fmt::format("\"{}\"", t.name));
+  ByteSource source = reordered(source_of(file, t, t.dtype), t.shape, t.dtype, order, true);
+  const auto stored = noted.stored.find(ours);
+  if (stored == noted.stored.end() || t.dtype != DType::f32) return {name, t.dtype, shape, std::move(source)};
+  return {name, stored->second, shape,
+          stored->second == DType::f16 ? narrowed<Half>(std::move(source), name)
+                                       : narrowed<BFloat16>(std::move(source), name)};
+}
+}  // namespace
+
+std::size_t export_safetensors(const fs::path& in, const fs::path& out, const NameTable& given,
                                const std::string& role) {
   const auto file = open_tensor_file(in);
   const std::string prefix = role_prefix(*file, in, role);
+  const Noted noted = noted_in(*file, in);
+  const NameTable& names = given.text().empty() ? noted.names : given;
   std::vector<NamedPayload> tensors;
-  std::map<std::string, const FileTensor*> exported;
+  std::map<std::string, NamedPayload> exported;
   for (const FileTensor& t : file->tensors()) {
     if (!t.name.starts_with(prefix)) continue;
-    const std::string name = names.foreign(t.name.substr(prefix.size()));
-    exported.emplace(name, &t);
-    tensors.push_back({name, t.dtype, t.shape, source_of(*file, t, t.dtype)});
+    tensors.push_back(foreign_payload(*file, t, t.name.substr(prefix.size()), names, noted));
+    exported.emplace(tensors.back().name, tensors.back());
   }
   TextMap metadata;
   // Loaders want to know which library's layout it is; what was converted says so itself, if it did.
@@ -238,8 +340,8 @@ std::size_t export_safetensors(const fs::path& in, const fs::path& out, const Na
     const auto original = exported.find(value);
     if (original == exported.end())
       throw IoError("{}: \"{}\" is tied to \"{}\", which is not there", in.string(), key.substr(5), value);
-    const FileTensor& t = *original->second;
-    tensors.push_back({key.substr(5), t.dtype, t.shape, source_of(*file, t, t.dtype)});
+    tensors.push_back(original->second);
+    tensors.back().name = key.substr(5);
   }
   const std::size_t count = tensors.size();
   write_safetensors(out, std::move(tensors), metadata);

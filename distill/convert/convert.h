@@ -19,6 +19,8 @@ struct Coverage {
     const FileTensor* tensor;
     std::string name;  ///< ours
     DType dtype;       ///< as written: the target's
+    Shape shape;       ///< ours
+    Reorder order;     ///< what makes ours of the file's
   };
   std::vector<Loaded> loaded;
   std::vector<std::string> missing;                       ///< the target has it, the file has not (our names)
@@ -35,9 +37,10 @@ struct Coverage {
 };
 
 struct ConvertSpec {
-  std::filesystem::path in;
+  std::filesystem::path in;  ///< a file of tensors, or a folder with one (weights_in)
   NameTable names;
   std::optional<Call> into;    ///< an architecture of distill/train/models.h whose tensors are the target
+  bool recognise = false;      ///< `into` and, unless given, `names` come from the model's configuration (families.h)
   std::string role = "model";  ///< what the checkpoint calls it; jobs then say `init_from: FILE`
   bool partial = false;        ///< write what is there although something is missing, unexpected, ..
 };
@@ -45,16 +48,19 @@ struct ConvertSpec {
 /// A file to be converted, opened and accounted for. With `into`, f16 and bf16 become f32 where the target is; any
 /// other difference of dtype, and any of shape, is a mismatch. Copies are told by the file's own storages, and by the
 /// table, whose claims are verified. Throws IoError for files that cannot be read and two tensors of one name,
-/// ConfigError for an unknown architecture and copies that differ.
+/// ConfigError for an unknown architecture, copies that differ, and orders that a tensor cannot have.
 class Conversion {
  public:
   explicit Conversion(ConvertSpec spec);
 
   const Coverage& coverage() const { return coverage_; }
   const TensorFile& file() const { return *file_; }
-  /// Writes the checkpoint, one tensor at a time; the file's metadata become the attributes "foreign.KEY", a
-  /// config.json beside it the attribute "config.json". Throws IoError, naming the first tensors, when the account is
-  /// not complete and `partial` does not allow it.
+  /// The target, in the normal spelling; "" without one.
+  const std::string& arch() const { return arch_; }
+  /// Writes the checkpoint, one tensor at a time; the file's metadata become the attributes "foreign.KEY", the table
+  /// "names", and a config.json beside the file "config.json" (for a recognised GGUF: the table and the configuration
+  /// of the library that defines the model). Throws IoError, naming the first tensors, when the account is not complete
+  /// and `partial` does not allow it.
   void write(const std::filesystem::path& out) const;
 
  private:
@@ -69,14 +75,21 @@ class Conversion {
 
   ConvertSpec spec_;
   std::unique_ptr<TensorFile> file_;
-  std::string arch_;  ///< of the target
+  std::string arch_;                          ///< of the target
+  std::string table_;                         ///< by which an export names tensors
+  std::optional<std::string> configuration_;  ///< config.json
   Coverage coverage_;
 };
 
+/// `in`, or in a folder its weights: model.safetensors or pytorch_model.bin, their index of shards, or the only .gguf
+/// file. Throws IoError when there are none.
+std::filesystem::path weights_in(const std::filesystem::path& in);
+
 /// Writes the tensors of a checkpoint, or of any file of tensors, as safetensors under the names that `names` came
-/// from. Of a checkpoint of roles, those of `role` (it may be empty where there is one). What a conversion noted comes
-/// back: metadata, tied copies, and config.json beside `out`, where another one is not overwritten. Returns the count
-/// of tensors. Throws ConfigError for an unknown role, IoError, or what write_safetensors throws.
+/// from; if that is empty, by the table that the conversion noted. Of a checkpoint of roles, those of `role` (it may be
+/// empty where there is one). What a conversion noted comes back: metadata, order of matrices, dtypes that were
+/// widened, tied copies, and config.json beside `out`, where another one is not overwritten. Returns the count of
+/// tensors. Throws ConfigError for an unknown role, IoError, or what write_safetensors throws.
 std::size_t export_safetensors(const std::filesystem::path& in, const std::filesystem::path& out,
                                const NameTable& names, const std::string& role);
 

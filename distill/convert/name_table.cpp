@@ -90,7 +90,15 @@ NameTable NameTable::parse(Config config) {
   if (config.has("tied"))
     for (Config& node : config.child("tied").items())
       table.tied_.emplace_back(node.get<std::string>("name"), node.get<std::string>("same_as"));
+  if (config.has("transpose"))
+    for (Config& node : config.child("transpose").items()) table.transposed_.push_back(pattern_at(node));
+  if (config.has("interleaved"))
+    for (Config& node : config.child("interleaved").items())
+      table.interleaved_.emplace_back(pattern_at(node.child("name")), node.get_int("head", {.min = 2}));
   config.check_all_read();
+  const bool empty = table.rules_.empty() && table.drops_.empty() && table.tied_.empty() && table.transposed_.empty() &&
+                     table.interleaved_.empty();
+  if (!empty) table.text_ = config.to_yaml();
   return table;
 }
 
@@ -113,8 +121,19 @@ std::string NameTable::foreign(std::string_view ours_name) const {
   throw ConfigError("names: no name becomes \"{}\" by this table; an earlier rule takes it", ours_name);
 }
 
-bool NameTable::drops(std::string_view foreign) const {
-  return std::any_of(drops_.begin(), drops_.end(), [&](const NamePattern& p) { return p.match(foreign).has_value(); });
+namespace {
+bool matches_any(const std::vector<NamePattern>& patterns, std::string_view name) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const NamePattern& p) { return p.match(name).has_value(); });
+}
+}  // namespace
+
+bool NameTable::drops(std::string_view foreign) const { return matches_any(drops_, foreign); }
+
+Reorder NameTable::reorder(std::string_view foreign) const {
+  if (matches_any(transposed_, foreign)) return {.transpose = true};
+  for (const auto& [pattern, head] : interleaved_)
+    if (pattern.match(foreign)) return {.head = head};
+  return {};
 }
 
 }  // namespace retort

@@ -1,4 +1,5 @@
-// distill/convert/name_table.h -- the names that other programs give to tensors, and ours: a small table of rules.
+// distill/convert/name_table.h -- the names that other programs give to tensors, and ours: a small table of rules; and
+// which of their matrices lie in another order.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -7,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "distill/convert/reorder.h"
 #include "distill/train/config.h"
 
 namespace retort {
@@ -46,9 +48,11 @@ class NamePattern {
 ///       - {from: "model.**", to: "**"}
 ///     drop: ["**.rotary_emb.inv_freq"]                                # left out on purpose
 ///     tied: [{name: lm_head.weight, same_as: model.embed_tokens.weight}]  # a copy, which must be the same bits
+///     transpose: ["h.*.attn.c_attn.weight"]                               # [in, out] there
+///     interleaved: [{name: "blk.*.attn_q.*", head: 64}]                   # rows of rotary pairs (reorder.h)
 ///
-/// `from`, `drop` and `tied` are names of the other program; both sides of a rule have the same wildcards in the same
-/// order, so that a rule can be read backwards.
+/// `from` and all names below `rename` are the other program's; both sides of a rule have the same wildcards in the
+/// same order, so that a rule can be read backwards.
 class NameTable {
  public:
   NameTable() = default;
@@ -60,16 +64,22 @@ class NameTable {
   /// The name that `ours` makes this of. Throws ConfigError when there is none.
   std::string foreign(std::string_view ours) const;
   bool drops(std::string_view foreign) const;
+  /// In which order the tensor of that name lies.
+  Reorder reorder(std::string_view foreign) const;
   /// Pairs (name, same_as).
   const std::vector<std::pair<std::string, std::string>>& tied() const { return tied_; }
+  /// The table as YAML, from which it can be read again; "" for a table without anything.
+  const std::string& text() const { return text_; }
 
  private:
   struct Rule {
     NamePattern from, to;
   };
   std::vector<Rule> rules_;
-  std::vector<NamePattern> drops_;
+  std::vector<NamePattern> drops_, transposed_;
+  std::vector<std::pair<NamePattern, std::int64_t>> interleaved_;  ///< with the head
   std::vector<std::pair<std::string, std::string>> tied_;
+  std::string text_;
 };
 
 }  // namespace retort

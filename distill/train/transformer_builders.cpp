@@ -1,3 +1,6 @@
+#include <cmath>
+#include <map>
+
 #include "distill/train/model_builders.h"
 #include "nn/models/causal_lm.h"
 #include "nn/models/mae.h"
@@ -8,10 +11,37 @@ namespace {
 constexpr IntBounds kSize{.min = 1};
 constexpr RealBounds kProbability{.min = 0, .max = 1};
 
+/// The value that goes by the argument's word.
+template <class T>
+T one_of(CallArgs& args, const std::string& key, const std::string& fallback, const std::map<std::string, T>& values) {
+  const Call word = parse_call(args.word(key, fallback), key);
+  return lookup(values, word, key);
+}
+
 bool tied_head(CallArgs& args, bool fallback) {
-  const std::string word = args.word("head", fallback ? "tied" : "own");
-  if (word != "tied" && word != "own") throw ConfigError("head: it is tied to the embeddings or own; got {}", word);
-  return word == "tied";
+  return one_of<bool>(args, "head", fallback ? "tied" : "own", {{"tied", true}, {"own", false}});
+}
+
+/// linear(factor), llama3(factor low=1 high=4 original), yarn(factor original slow=1 fast=32 attention ramp=whole),
+/// whose attention is 1 + log(factor) / 10 by default.
+void rescale(RotaryConfig& rotary, const Call& call) {
+  const std::map<std::string, RotaryScaling> scalings{
+      {"linear", RotaryScaling::linear}, {"llama3", RotaryScaling::llama3}, {"yarn", RotaryScaling::yarn}};
+  rotary.scaling = lookup(scalings, call, "scaling of rotary positions");
+  CallArgs args(call);
+  rotary.factor = args.number("factor", {.min = 1});
+  if (rotary.scaling == RotaryScaling::llama3) {
+    rotary.low = args.number("low", 1, {.above = 0});
+    rotary.high = args.number("high", 4, {.above = 0});
+  }
+  if (rotary.scaling != RotaryScaling::linear) rotary.original = args.number("original", {.min = 1});
+  if (rotary.scaling == RotaryScaling::yarn) {
+    rotary.slow = args.number("slow", 1, {.above = 0});
+    rotary.fast = args.number("fast", 32, {.above = 0});
+    rotary.attention = args.number("attention", 1 + 0.1 * std::log(rotary.factor), {.above = 0});
+    rotary.truncate = one_of<bool>(args, "ramp", "whole", {{"whole", true}, {"exact", false}});
+  }
+  args.done();
 }
 
 CausalLmConfig common(CallArgs& args, const ModelSizes& sizes, CausalLmConfig c) {
@@ -70,10 +100,15 @@ std::unique_ptr<Model> build_llama(CallArgs& args, const ModelSizes& sizes) {
   c.kv_heads = args.integer("kv_heads", c.heads, kSize);
   c.hidden = args.integer("hidden", 4 * c.width, kSize);
   c.window = args.integer("window", 0, {.min = 0});
-  c.rotary_base = args.number("rotary_base", c.rotary_base, {.min = 1});
+  c.rotary.base = args.number("rotary_base", c.rotary.base, {.min = 1});
   c.eps = args.number("eps", 1e-6, {.min = 0});
   c.tied = tied_head(args, false);
   c.dropout = args.number("dropout", 0.0, kProbability);
+  c.head_width = args.integer("head_width", 0, {.min = 0});
+  c.bias = one_of<LmBias>(args, "bias", "none", {{"none", LmBias::none}, {"qkv", LmBias::qkv}, {"attn", LmBias::attn}});
+  c.qk_norm = one_of<bool>(args, "qk_norm", "none", {{"none", false}, {"head", true}});
+  c.rotary.width = args.integer("rotary_width", 0, {.min = 0});
+  if (const auto scaling = args.optional_call("rotary")) rescale(c.rotary, *scaling);
   return std::make_unique<CausalLm>(c);
 }
 

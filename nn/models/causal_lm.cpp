@@ -15,9 +15,11 @@ CausalLmConfig resolved(CausalLmConfig c) {
   if (c.vocab < 1 || c.context < 1 || c.depth < 1 || c.hidden < 1)
     throw ConfigError("causal_lm: sizes must be positive; got vocab {}, context {}, depth {}, hidden {}", c.vocab,
                       c.context, c.depth, c.hidden);
-  if (gpt2 && (c.kv_heads != c.heads || c.window != 0))
-    throw ConfigError("gpt2: every head has keys of its own and sees all positions; got {} of {} and a window of {}",
-                      c.kv_heads, c.heads, c.window);
+  if (gpt2 && (c.kv_heads != c.heads || c.window != 0 || c.head_width != 0 || c.qk_norm || c.bias != LmBias::none))
+    throw ConfigError(
+        "gpt2: heads of width / heads with keys and biases of their own see all positions; got {} of {}, a head_width "
+        "of {}, a window of {}, or norms or biases of the other layout",
+        c.kv_heads, c.heads, c.head_width, c.window);
   return c;
 }
 
@@ -26,17 +28,32 @@ BlockConfig block_of(const CausalLmConfig& c) {
   return {.attention = {.width = c.width,
                         .heads = c.heads,
                         .kv_heads = c.kv_heads,
+                        .head_width = c.head_width,
                         .fused = gpt2,
-                        .bias = gpt2,
+                        .bias = gpt2 || c.bias != LmBias::none,
+                        .out_bias = gpt2 || c.bias == LmBias::attn,
+                        .qk_norm = c.qk_norm,
+                        .qk_eps = c.eps,
                         .causal = true,
                         .window = c.window,
-                        .rotary_base = gpt2 ? 0 : c.rotary_base},
+                        .rotary = gpt2 ? RotaryConfig() : c.rotary},
           .hidden = c.hidden,
           .rms = !gpt2,
           .eps = c.eps,
           .gated = !gpt2,
           .act = Activation::gelu_tanh,
           .dropout = c.dropout};
+}
+
+/// What most models of the layout have not: " head_width=10 qk_norm=head".
+std::string llama_more(const CausalLmConfig& c) {
+  std::string more;
+  if (c.head_width != 0 && c.head_width * c.heads != c.width) more += fmt::format(" head_width={}", c.head_width);
+  if (c.bias != LmBias::none) more += c.bias == LmBias::qkv ? " bias=qkv" : " bias=attn";
+  if (c.qk_norm) more += " qk_norm=head";
+  if (c.rotary.width != 0) more += fmt::format(" rotary_width={}", c.rotary.width);
+  if (c.rotary.scaling != RotaryScaling::none) more += " rotary=" + c.rotary.scaling_text();
+  return more;
 }
 
 /// Positions [n or 1, t] of tokens that follow `past` others, and which of the past + t keys each row may see.
@@ -117,9 +134,9 @@ std::string CausalLm::arch() const {
                        c.dropout);
   return fmt::format(
       "llama(vocab={} context={} width={} depth={} heads={} kv_heads={} hidden={} window={} rotary_base={} eps={} "
-      "head={} dropout={})",
-      c.vocab, c.context, c.width, c.depth, c.heads, c.kv_heads, c.hidden, c.window, c.rotary_base, c.eps,
-      c.tied ? "tied" : "own", c.dropout);
+      "head={} dropout={}{})",
+      c.vocab, c.context, c.width, c.depth, c.heads, c.kv_heads, c.hidden, c.window, c.rotary.base, c.eps,
+      c.tied ? "tied" : "own", c.dropout, llama_more(c));
 }
 
 void CausalLm::visit(Visitor& v) {

@@ -7,20 +7,26 @@
 namespace retort {
 
 /// gpt2: learned positions, layer norm, biases, GELU (tanh form) with a hidden width of 4 (Radford et al. 2019).
-/// llama: rotary positions, RMS norm, no biases, SwiGLU (Touvron et al. 2023).
+/// llama: rotary positions, RMS norm, SwiGLU (Touvron et al. 2023), and with other values of the keys below Mistral,
+/// Qwen2 and Qwen3.
 enum class LmLayout : std::uint8_t { gpt2, llama };
+/// Which projections of llama's attention have biases.
+enum class LmBias : std::uint8_t { none, qkv, attn };
 
 struct CausalLmConfig {
   LmLayout layout = LmLayout::gpt2;
   std::int64_t vocab = 50257, context = 1024;  ///< context: the most positions
   std::int64_t width = 768, depth = 12, heads = 12;
-  std::int64_t kv_heads = 0;   ///< 0: heads; fewer in llama only
-  std::int64_t hidden = 0;     ///< of the perceptron; 0: 4 width
-  std::int64_t window = 0;     ///< llama: positive for a sliding window
-  double rotary_base = 10000;  ///< llama
-  double eps = 1e-5;           ///< of the norms
-  bool tied = true;            ///< the head is the table of embeddings
-  double dropout = 0;          ///< of embeddings and branches
+  std::int64_t kv_heads = 0;                ///< 0: heads; fewer in llama only
+  std::int64_t hidden = 0;                  ///< of the perceptron; 0: 4 width
+  std::int64_t head_width = 0;              ///< llama; 0: width / heads
+  std::int64_t window = 0;                  ///< llama: positive for a sliding window
+  LmBias bias = LmBias::none;               ///< llama; gpt2 has all
+  bool qk_norm = false;                     ///< llama: RMS norm of queries and keys, over each head
+  RotaryConfig rotary = {.base = 10000.0};  ///< llama
+  double eps = 1e-5;                        ///< of the norms
+  bool tied = true;                         ///< the head is the table of embeddings
+  double dropout = 0;                       ///< of embeddings and branches
 };
 
 /// Taps: "embed" out (with positions, after dropout), "blocks.i" out, "blocks.i.attn" (see SelfAttention),

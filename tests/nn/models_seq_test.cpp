@@ -53,8 +53,73 @@ TEST_CASE("models: llama agrees with transformers', tied or not, and does not wi
   const Reference reference("llama");
   const auto model = reference.model();
   auto& lm = dynamic_cast<CausalLm&>(*model);
-  lm.blocks[2].attn.config.rotary_base = 501;
+  lm.blocks[2].attn.config.rotary.base = 501;
   CHECK(reference.compare(lm).output > 1e-7);
+}
+
+TEST_CASE("models: Llama's relatives agree with transformers', each by its own key") {
+  struct Case {
+    const char *name, *key;
+    double least;  ///< what leaving out the key does to the output
+  };
+  const Case cases[] = {{"llama_linear", " rotary=linear(factor=4)", 1e-2},
+                        {"llama_llama3", " rotary=llama3(factor=8 low=1 high=4 original=100)", 1e-3},
+                        {"llama_yarn", " rotary=yarn(factor=8 original=100 fast=8)", 1e-3},
+                        {"mistral", " window=4", 1e-2}};
+  for (const Case& c : cases) {
+    CAPTURE(std::string(c.name));
+    check_reference(c.name);
+    const Reference reference(c.name);
+    std::string arch = reference.arch();
+    REQUIRE(arch.find(c.key) != arch.npos);
+    const auto without = built(arch.erase(arch.find(c.key), std::string(c.key).size()));
+    reference.fill(*without);
+    CHECK(reference.compare_evaluation(*without).output > c.least);
+  }
+  // Their keys have parameters, without which nothing could be filled.
+  for (const char* name : {"llama_bias", "qwen2", "qwen3"}) check_reference(name);
+  const Reference reference("qwen3");
+  const auto model = reference.model();
+  auto& lm = dynamic_cast<CausalLm&>(*model);
+  std::swap(lm.blocks[1].attn.q_norm, lm.blocks[1].attn.k_norm);
+  CHECK(reference.compare_evaluation(lm).output > 1e-4);
+}
+
+TEST_CASE("models: rates of rotary positions, and those that make no sense") {
+  const RotaryConfig plain{.base = 100.0};
+  CHECK(rotary_rates(plain, 4) == std::vector<double>{1, 0.1});
+  CHECK(rotary_rates({.base = 100.0, .width = 2}, 4) == std::vector<double>{1});
+  CHECK(rotary_rates({.base = 100.0, .scaling = RotaryScaling::linear, .factor = 4}, 4) ==
+        std::vector<double>{0.25, 0.025});
+  const char* wrong[] = {"rotary_width=3",
+                         "rotary_width=6",
+                         "rotary=linear(factor=0.5)",
+                         "rotary=llama3(factor=8 low=4 high=4 original=64)",
+                         "rotary=yarn(factor=8 original=64 slow=32 fast=32)",
+                         "rotary=dynamic(factor=2)",
+                         "rotary=llama3(factor=8)",
+                         "bias=all",
+                         "qk_norm=all",
+                         "head_width=3"};
+  for (const char* more : wrong) {
+    CAPTURE(std::string(more));
+    CHECK_THROWS_AS(built(fmt::format("llama(vocab=9 width=8 heads=2 depth=1 {})", more)), ConfigError);
+  }
+}
+
+TEST_CASE("models: a decoder of every key reads on from its cache as in one pass") {
+  const auto model = built(
+      "llama(vocab=9 context=16 width=8 depth=2 heads=2 kv_heads=1 hidden=12 head_width=6 window=3 bias=qkv "
+      "qk_norm=head rotary_width=4 rotary=yarn(factor=4 original=64))");
+  initialize(*model, Rng(3));
+  const auto& lm = dynamic_cast<const CausalLm&>(*model);
+  const Tensor tokens = randint({2, 7}, 9);
+  Ctx ctx;
+  const Tensor whole = lm.forward(tokens, ctx);
+  KvCache cache = lm.new_cache(2, 7);
+  for (std::int64_t i = 0; i < 7; ++i)
+    CHECK(relative_error(cast(lm.logits(slice(tokens, 1, i, i + 1), ctx, {.cache = &cache}), DType::f64),
+                         cast(slice(whole, 1, i, i + 1), DType::f64)) < 1e-5);
 }
 
 TEST_CASE("models: transformers have as many parameters as their references") {
@@ -87,7 +152,12 @@ TEST_CASE("models: the expression of a transformer builds it again") {
         "deit(image=16 patch=4 in=1 classes=3 width=8 depth=1 heads=2 hidden=12 dropout=0 drop_path=0)",
         "gpt2(vocab=9 context=8 width=8 depth=1 heads=2 hidden=12 eps=1e-05 head=own dropout=0.1)",
         "llama(vocab=9 context=8 width=8 depth=1 heads=4 kv_heads=2 hidden=12 window=3 rotary_base=500 eps=1e-06 "
-        "head=tied dropout=0)"}) {
+        "head=tied dropout=0)",
+        "llama(vocab=9 context=8 width=8 depth=1 heads=4 kv_heads=2 hidden=12 window=3 rotary_base=500 eps=1e-06 "
+        "head=tied dropout=0 head_width=6 bias=qkv qk_norm=head rotary_width=4 rotary=llama3(factor=8 low=1 high=4 "
+        "original=64))",
+        "llama(vocab=9 context=8 width=8 depth=1 heads=4 kv_heads=2 hidden=12 window=0 rotary_base=500 eps=1e-06 "
+        "head=own dropout=0 bias=attn rotary=yarn(factor=8 original=64 slow=2 fast=16 attention=1.5 ramp=exact))"}) {
     const auto model = built(arch);
     CHECK(model->arch() == arch);
     CHECK(model->clone()->arch() == arch);
@@ -116,7 +186,8 @@ TEST_CASE("models: transformers start from the reference's laws") {
 
 TEST_CASE("models: a small gpt2 and llama have derivatives to second order in every parameter") {
   for (const char* arch : {"gpt2(vocab=5 context=4 width=4 depth=1 heads=2 hidden=6)",
-                           "llama(vocab=5 context=4 width=4 depth=1 heads=2 kv_heads=1 hidden=6 head=tied)"}) {
+                           "llama(vocab=5 context=4 width=4 depth=1 heads=2 kv_heads=1 hidden=6 head=tied bias=attn "
+                           "qk_norm=head head_width=5 rotary_width=4)"}) {
     CAPTURE(std::string(arch));
     const auto model = built(arch);
     convert(*model, DType::f64);

@@ -11,6 +11,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
+#include "autograd/ops/shape.h"
 #include "distill/train/models.h"
 #include "nn/grad_accumulator.h"
 #include "retort_paths.h"
@@ -202,6 +203,18 @@ void Reference::fill(Module& m) const {
     if (std::find(ours.begin(), ours.end(), name) == ours.end()) missing.push_back(name + " (not in the model)");
   if (!missing.empty()) throw ShapeError("fixture: {} differs in: {}", arch(), fmt::join(missing, ", "));
 }
+
+std::vector<ForeignTensor> Reference::foreign() const {
+  std::vector<ForeignTensor> all;
+  for (const auto& [name, stored] : (*json_)["tensors"].items()) {
+    Tensor value = cast(draw(name, shape_of(stored["shape"]), stored["fill"].get<std::string>()), DType::f32);
+    if (stored["transposed"].get<bool>()) value = contiguous(transpose(value, 0, 1));
+    all.push_back({stored["foreign"].get<std::string>(), name, value});
+  }
+  return all;
+}
+
+std::string Reference::configuration() const { return (*json_)["configuration"].dump(2) + "\n"; }
 
 std::vector<Tensor> Reference::inputs(DType dtype) const {
   std::vector<Tensor> all;

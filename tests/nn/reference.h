@@ -19,6 +19,12 @@ struct Disagreement {
   double most() const;
 };
 
+/// A parameter as the reference's library saves it.
+struct ForeignTensor {
+  std::string name, ours;
+  Tensor value;  ///< f32, dense, in that library's order
+};
+
 /// The network as a function of the fixture's inputs.
 using ReferenceForward = std::function<Tensor(std::span<const Tensor> inputs, Ctx& ctx)>;
 
@@ -35,6 +41,10 @@ class Reference {
   /// Fills every parameter and buffer of `m`. Throws ShapeError naming the tensors that only one side has, or whose
   /// shapes differ.
   void fill(Module& m) const;
+  /// What the reference's library would save, of fixtures with a configuration.
+  std::vector<ForeignTensor> foreign() const;
+  /// The text of its config.json.
+  std::string configuration() const;
   /// In the order of the fixture; those in -1 .. 1 have `dtype`, whole numbers are i64.
   std::vector<Tensor> inputs(DType dtype) const;
 

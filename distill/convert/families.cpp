@@ -1,0 +1,217 @@
+// distill/convert/families.cpp -- a table of names and a reader of config.json for each family.
+#include "distill/convert/families.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+
+#include "tensor/error.h"
+
+namespace retort {
+
+namespace {
+/// Rules below stand with "{P}" for what a file puts before the names of the model without its head.
+constexpr const char* kGpt2Names = R"(
+rename:
+  - {from: "{P}wte.weight", to: "embed.weight"}
+  - {from: "{P}wpe.weight", to: "positions.weight"}
+  - {from: "{P}h.*.ln_1.*", to: "blocks.*.norm1.*"}
+  - {from: "{P}h.*.ln_2.*", to: "blocks.*.norm2.*"}
+  - {from: "{P}h.*.attn.c_attn.*", to: "blocks.*.attn.qkv.*"}
+  - {from: "{P}h.*.attn.c_proj.*", to: "blocks.*.attn.out.*"}
+  - {from: "{P}h.*.mlp.c_fc.*", to: "blocks.*.mlp.up.*"}
+  - {from: "{P}h.*.mlp.c_proj.*", to: "blocks.*.mlp.down.*"}
+  - {from: "{P}ln_f.*", to: "norm.*"}
+  - {from: "lm_head.weight", to: "head.weight"}
+transpose: ["{P}h.*.attn.c_attn.weight", "{P}h.*.attn.c_proj.weight", "{P}h.*.mlp.c_fc.weight", "{P}h.*.mlp.c_proj.weight"]
+drop: ["{P}h.*.attn.bias", "{P}h.*.attn.masked_bias"]
+)";
+constexpr const char* kLlamaNames = R"(
+rename:
+  - {from: "{P}embed_tokens.weight", to: "embed.weight"}
+  - {from: "{P}layers.*.self_attn.*_norm.*", to: "blocks.*.attn.*_norm.*"}
+  - {from: "{P}layers.*.self_attn.o_proj.*", to: "blocks.*.attn.out.*"}
+  - {from: "{P}layers.*.self_attn.*_proj.*", to: "blocks.*.attn.*.*"}
+  - {from: "{P}layers.*.mlp.*_proj.*", to: "blocks.*.mlp.*.*"}
+  - {from: "{P}layers.*.input_layernorm.*", to: "blocks.*.norm1.*"}
+  - {from: "{P}layers.*.post_attention_layernorm.*", to: "blocks.*.norm2.*"}
+  - {from: "{P}norm.*", to: "norm.*"}
+  - {from: "lm_head.weight", to: "head.weight"}
+drop: ["**.rotary_emb.inv_freq"]
+)";
+
+struct Family {
+  const char* names;   ///< a name table
+  const char* prefix;  ///< of the names in a file with a head; files without one may lack it
+  const char* embedding;
+  bool tied;                                                 ///< by default
+  std::function<std::string(ModelConfig&, bool tied)> arch;  ///< our expression
+};
+
+std::string head_of(bool tied) { return tied ? "tied" : "own"; }
+
+std::string gpt2_arch(ModelConfig& c, bool tied) {
+  const std::int64_t width = c.integer("n_embd"), context = c.integer("n_positions");
+  c.expect("n_ctx", context);
+  const std::string act = c.word("activation_function", "gelu_new");
+  if (act != "gelu_new" && act != "gelu_pytorch_tanh")
+    c.fail("activation_function", "only GELU in the tanh form is supported; got " + act);
+  c.expect("scale_attn_weights", true);
+  c.expect("scale_attn_by_inverse_layer_idx", false);
+  c.expect("add_cross_attention", false);
+  const std::int64_t vocab = c.integer("vocab_size"), depth = c.integer("n_layer"), heads = c.integer("n_head");
+  return fmt::format("gpt2(vocab={} context={} width={} depth={} heads={} hidden={} eps={} head={})", vocab, context,
+                     width, depth, heads, c.integer("n_inner", 4 * width), c.real("layer_norm_epsilon", 1e-5),
+                     head_of(tied));
+}
+
+/// The scaling of rotary positions, " rotary=..", by the section that has it.
+std::string scaling_of(ModelConfig& rope, std::int64_t context) {
+  const std::string old = rope.word("type", "default"), type = rope.word("rope_type", old);
+  if (rope.has("type") && old != type) rope.fail("type", "rope_type says " + type + "; got " + old);
+  if (type == "default") return "";
+  if (type == "linear") return fmt::format(" rotary=linear(factor={})", rope.real("factor"));
+  const auto original = [&] { return rope.real("original_max_position_embeddings", static_cast<double>(context)); };
+  if (type == "llama3") {
+    const double factor = rope.real("factor"), low = rope.real("low_freq_factor"), high = rope.real("high_freq_factor");
+    return fmt::format(" rotary=llama3(factor={} low={} high={} original={})", factor, low, high, original());
+  }
+  if (type != "yarn") rope.fail("rope_type", "only default, linear, llama3 and yarn are supported; got " + type);
+  const double factor = rope.real("factor"), slow = rope.real("beta_slow", 1), fast = rope.real("beta_fast", 32);
+  std::string yarn = fmt::format("factor={} original={} slow={} fast={}", factor, original(), slow, fast);
+  if (rope.has("attention_factor")) yarn += fmt::format(" attention={}", rope.real("attention_factor"));
+  if (!rope.flag("truncate", true)) yarn += " ramp=exact";
+  return fmt::format(" rotary=yarn({})", yarn);
+}
+
+/// " rotary_base=.. rotary=..": from `rope_parameters`, or from `rope_theta` and `rope_scaling`.
+std::string rotary_of(ModelConfig& c, std::int64_t context) {
+  const double base = c.real("rope_theta", 10000);
+  if (c.has("rope_parameters") && c.has("rope_scaling")) c.fail("rope_scaling", "there are rope_parameters too");
+  ModelConfig rope = c.section(c.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
+  c.section("rope_scaling");
+  c.expect("rope_interleaved", false);
+  c.expect("partial_rotary_factor", 1.0);
+  rope.expect("partial_rotary_factor", 1.0);
+  std::string text = fmt::format(" rotary_base={}", rope.real("rope_theta", base));
+  text += scaling_of(rope, context);
+  rope.done();
+  return text;
+}
+
+/// Positions a layer sees, 0 for all. One window for all layers is supported; where `layer_types` is left out, layers
+/// before `max_window_layers` see all.
+std::int64_t window_of(ModelConfig& c, bool used, std::int64_t first, std::int64_t depth) {
+  const std::int64_t window = c.integer("sliding_window", 0);
+  std::vector<std::string> kinds = c.words("layer_types");
+  if (kinds.empty() && used) {
+    if (first > 0 && first < depth)
+      c.fail("max_window_layers", fmt::format("layers with and without a window; got {} of {}", first, depth));
+    return first == 0 ? window : 0;
+  }
+  std::sort(kinds.begin(), kinds.end());
+  kinds.erase(std::unique(kinds.begin(), kinds.end()), kinds.end());
+  if (kinds.size() > 1) c.fail("layer_types", fmt::format("layers of several kinds; got {}", fmt::join(kinds, ", ")));
+  if (!kinds.empty() && kinds.front() != "sliding_attention" && kinds.front() != "full_attention")
+    c.fail("layer_types", "unknown kind " + kinds.front());
+  return used && kinds.front() == "sliding_attention" ? window : 0;
+}
+
+/// Qwen's way of saying it.
+std::int64_t qwen_window(ModelConfig& c) {
+  const bool used = c.flag("use_sliding_window", false);
+  const std::int64_t first = c.integer("max_window_layers", 28, 0);
+  return window_of(c, used, first, c.integer("num_hidden_layers"));
+}
+
+/// What Llama's relatives have in common; `bias` is none, qkv or attn, `more` further arguments.
+std::string llama_like(ModelConfig& c, bool tied, const std::string& bias, std::int64_t window,
+                       std::int64_t default_head, const std::string& more = "") {
+  const std::int64_t width = c.integer("hidden_size"), heads = c.integer("num_attention_heads");
+  const std::int64_t context = c.integer("max_position_embeddings"), depth = c.integer("num_hidden_layers");
+  if (default_head == 0 && !c.has("head_dim") && width % heads != 0)
+    c.fail("num_attention_heads", fmt::format("{} heads do not divide a width of {}", heads, width));
+  const std::int64_t head = c.integer("head_dim", default_head == 0 ? width / heads : default_head);
+  c.expect("hidden_act", "silu");
+  c.expect("mlp_bias", false);
+  const std::int64_t vocab = c.integer("vocab_size"), hidden = c.integer("intermediate_size");
+  return fmt::format(
+      "llama(vocab={} context={} width={} depth={} heads={} kv_heads={} hidden={} window={} eps={} head={} "
+      "head_width={} bias={}{}{})",
+      vocab, context, width, depth, heads, c.integer("num_key_value_heads", heads), hidden, window,
+      c.real("rms_norm_eps", 1e-6), head_of(tied), head, bias, rotary_of(c, context), more);
+}
+
+std::string biased(ModelConfig& c) { return c.flag("attention_bias", false) ? "attn" : "none"; }
+
+std::string llama_arch(ModelConfig& c, bool tied) { return llama_like(c, tied, biased(c), 0, 0); }
+
+std::string mistral_arch(ModelConfig& c, bool tied) {
+  if (!c.mentions("sliding_window")) c.fail("sliding_window", "missing; hint: null for none");
+  return llama_like(c, tied, "none", window_of(c, true, 0, c.integer("num_hidden_layers")), 0);
+}
+
+std::string qwen2_arch(ModelConfig& c, bool tied) { return llama_like(c, tied, "qkv", qwen_window(c), 0); }
+
+std::string qwen3_arch(ModelConfig& c, bool tied) {
+  return llama_like(c, tied, biased(c), qwen_window(c), 128, " qk_norm=head");
+}
+
+const std::map<std::string, Family>& families() {
+  static const std::map<std::string, Family> table{
+      {"gpt2", {kGpt2Names, "transformer.", "wte.weight", true, gpt2_arch}},
+      {"llama", {kLlamaNames, "model.", "embed_tokens.weight", false, llama_arch}},
+      {"mistral", {kLlamaNames, "model.", "embed_tokens.weight", false, mistral_arch}},
+      {"qwen2", {kLlamaNames, "model.", "embed_tokens.weight", false, qwen2_arch}},
+      {"qwen3", {kLlamaNames, "model.", "embed_tokens.weight", false, qwen3_arch}}};
+  return table;
+}
+
+constexpr double kSlack = 64;  ///< a file may lack tensors: that is for the account to say
+
+/// Nobody vouches for a configuration either: what it makes us build must be in proportion to the file.
+void require_in_proportion(const Call& arch, const TensorFile& file, const std::string& where) {
+  const auto size = [&](const char* key) {
+    for (const Arg& arg : arch.args)
+      if (arg.name == key) return arg.value.number().value_or(1);
+    return 1.0;
+  };
+  double elements = 0;
+  for (const FileTensor& t : file.tensors()) elements += static_cast<double>(t.shape.product());
+  const double block = size("hidden") + size("heads") * size("head_width");
+  const double embeddings = size("vocab") + (arch.name == "gpt2" ? size("context") : 0);
+  const double wanted = size("width") * (embeddings + size("depth") * block);
+  if (wanted > kSlack * elements || size("depth") > kSlack * static_cast<double>(file.tensors().size()))
+    throw ConfigError("{}: the model has {:.0f} parameters at least, and the file {:.0f} elements in {} tensors", where,
+                      wanted, elements, file.tensors().size());
+}
+
+NameTable table_of(const Family& family, const std::string& prefix, bool tied) {
+  std::string text = family.names;
+  for (std::size_t at = text.find("{P}"); at != text.npos; at = text.find("{P}", at)) text.replace(at, 3, prefix);
+  if (tied) text += fmt::format("tied: [{{name: lm_head.weight, same_as: {}{}}}]\n", prefix, family.embedding);
+  return NameTable::parse(Config::parse(text, "table of names"));
+}
+}  // namespace
+
+Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
+                     const std::optional<std::string>& configuration) {
+  const bool gguf = file.format().starts_with("GGUF");
+  const std::string where = gguf ? path.string() : (path.parent_path() / "config.json").string();
+  if (!gguf && !configuration) throw ConfigError("{}: missing; hint: --into with an architecture", where);
+  Recognised found;
+  found.configuration = gguf ? gguf_configuration(file, where) : *configuration;
+  ModelConfig config(found.configuration, where);
+  const std::string type = config.word("model_type");
+  const Family& family = lookup(families(), Call{type, {}, where + ": \"model_type\""}, "model");
+  const bool tied = config.flag("tie_word_embeddings", family.tied);
+  found.into = parse_call(family.arch(config, tied), where);
+  config.done();
+  require_in_proportion(found.into, file, where);
+  const bool bare = !gguf && file.find(family.embedding) != nullptr;
+  found.exported = table_of(family, bare ? "" : family.prefix, tied);
+  found.names = gguf ? gguf_table(config) : found.exported;
+  return found;
+}
+
+}  // namespace retort

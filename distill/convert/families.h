@@ -1,0 +1,35 @@
+// distill/convert/families.h -- models of other libraries that are recognised: from their configuration to our
+// architecture and the table of names.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "distill/convert/model_config.h"
+#include "distill/convert/name_table.h"
+#include "distill/train/call.h"
+#include "io/tensor_file.h"
+
+namespace retort {
+
+struct Recognised {
+  Call into;                  ///< the architecture (distill/train/models.h)
+  NameTable names;            ///< from the file's names
+  NameTable exported;         ///< from the names of the library that defines the model; differs for GGUF
+  std::string configuration;  ///< that library's config.json
+};
+
+/// What the file is, by `configuration` (the config.json beside it), or by its own metadata where it is a GGUF. Known
+/// `model_type`s are gpt2, llama (also SmolLM), mistral, qwen2 and qwen3. Throws ConfigError for another one, for keys
+/// that nobody read and values that are not supported: nothing that changes the arithmetic is passed over. Rates of
+/// dropout are not taken over.
+Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
+                     const std::optional<std::string>& configuration);
+
+/// The configuration of a GGUF of `general.architecture` llama, qwen2 or qwen3, as config.json has it; throws
+/// ConfigError as above.
+std::string gguf_configuration(const TensorFile& file, const std::string& where);
+/// From its names; rows of queries and keys of llama lie in interleaved pairs.
+NameTable gguf_table(ModelConfig config);
+
+}  // namespace retort
