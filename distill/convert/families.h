@@ -20,7 +20,8 @@ struct Recognised {
 };
 
 /// What the file is, by `configuration` (the config.json beside it), or by its own metadata where it is a GGUF. Known
-/// `model_type`s are gpt2, llama (also SmolLM), mistral, qwen2 and qwen3. Throws ConfigError for another one, for keys
+/// `model_type`s are gpt2, llama (also SmolLM), mistral, qwen2 and qwen3, and bert (also MiniLM), whose pooling is read
+/// from a modules.json beside it and whose heads are dropped. Throws ConfigError for another one, for keys
 /// that nobody read and values that are not supported: nothing that changes the arithmetic is passed over. Rates of
 /// dropout are not taken over.
 Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
