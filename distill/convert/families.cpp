@@ -291,6 +291,11 @@ NameTable table_of(const Family& family, const std::string& prefix, bool tied) {
 }
 }  // namespace
 
+NameTable family_table(const std::string& model_type, bool tied) {
+  const Family& family = families().at(model_type);
+  return table_of(family, family.prefix, tied);
+}
+
 Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
                      const std::optional<std::string>& configuration) {
   const bool gguf = file.format().starts_with("GGUF");

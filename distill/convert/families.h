@@ -27,6 +27,18 @@ struct Recognised {
 Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
                      const std::optional<std::string>& configuration);
 
+struct Described {
+  NameTable names;
+  std::string configuration;  ///< config.json
+};
+
+/// The other way, for models that were trained here: what the library of its family would call the tensors of `arch`,
+/// gpt2(..) or llama(..), and say of it. Throws ConfigError for other architectures, and for keys that no family has
+/// together.
+Described described(const Call& arch);
+
+/// The table of a family, for a file with its head.
+NameTable family_table(const std::string& model_type, bool tied);
 /// The configuration of a GGUF of `general.architecture` llama, qwen2 or qwen3, as config.json has it; throws
 /// ConfigError as above.
 std::string gguf_configuration(const TensorFile& file, const std::string& where);

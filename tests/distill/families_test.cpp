@@ -373,6 +373,46 @@ TEST_CASE("families: a table says which matrices are transposed, and wrong order
   CHECK(contains(error_text<ConfigError>([&] { spec("interleaved: [{name: 'a.*'}]"); }), "head"));
 }
 
+TEST_CASE("families: a model that was trained here goes out under its family's names, and is recognised again") {
+  for (const char* name : {"gpt2", "llama", "llama_tied", "llama_bias", "llama_linear", "llama_llama3", "llama_yarn",
+                           "mistral", "qwen2", "qwen3"}) {
+    CAPTURE(std::string(name));
+    const TemporaryFolder folder;
+    const Reference reference(name);
+    const auto model = reference.model(DType::f32);
+    CheckpointWriter writer(folder.file("trained.h5"));
+    writer.attribute("format", "retort-roles-1");
+    writer.attribute("arch.student", model->arch());
+    writer.attribute("arch.teacher", "mlp(in=6 classes=3 widths=4)");
+    for (const NamedParameter& p : parameters_of(*model)) {
+      const Tensor& t = p.parameter->value;
+      writer.add("student/" + p.name, t.dtype(), t.shape(),
+                 {t.raw(), static_cast<std::size_t>(t.numel() * size_of(t.dtype()))});
+    }
+    writer.commit();
+    export_safetensors(folder.file("trained.h5"), folder.file("model.safetensors"), {}, "student", true);
+    const auto file = open_tensor_file(folder.file("model.safetensors"));
+    for (const ForeignTensor& t : reference.foreign()) CHECK_MESSAGE(file->find(t.name) != nullptr, t.name);
+    const Conversion again(recognised(folder.path()));
+    CHECK_MESSAGE(again.coverage().complete(), again.coverage().text());
+    CHECK(again.arch() == model->arch());
+    again.write(folder.file("again.h5"));
+    CHECK(reference.compare_evaluation(*loaded(folder.file("again.h5"))).output < 1e-5);
+    CHECK(contains(error_text<ConfigError>(
+                       [&] { export_safetensors(folder.file("trained.h5"), folder.file("x"), {}, "teacher", true); }),
+                   "got mlp"));
+  }
+  const auto refused = [](const std::string& more) {
+    return error_text<ConfigError>(
+        [&] { described(parse_call("llama(vocab=9 width=8 heads=2 depth=1 " + more + ")", "test")); });
+  };
+  CHECK(contains(refused("qk_norm=head bias=qkv"), "no known family"));
+  CHECK(contains(refused("rotary_width=2"), "no known family"));
+  CHECK(contains(refused("bias=attn window=4"), "no known family"));
+  for (const char* more : {"qk_norm=head bias=attn window=4", "bias=qkv window=4", "bias=attn", "window=4"})
+    CHECK(refused(more).empty());
+}
+
 TEST_CASE("families: the program converts a folder, and its checkpoint exports under the library's names") {
   const TemporaryFolder folder, back;
   save_foreign(Reference("qwen2"), folder);
