@@ -14,7 +14,8 @@ namespace fs = std::filesystem;
 namespace {
 constexpr std::uintmax_t kLargestConfig = 10'000'000;
 
-/// Rules below stand with "{P}" for what a file puts before the names of the model without its head.
+/// Rules below stand with "{P}" for what a file puts before the names of the model without its head, and "{W}" and
+/// "{B}" for weight and bias of a norm, which are gamma and beta in old files.
 constexpr const char* kGpt2Names = R"(
 rename:
   - {from: "{P}wte.weight", to: "embed.weight"}
@@ -49,15 +50,18 @@ rename:
   - {from: "{P}embeddings.word_embeddings.weight", to: "embed.weight"}
   - {from: "{P}embeddings.position_embeddings.weight", to: "positions.weight"}
   - {from: "{P}embeddings.token_type_embeddings.weight", to: "types.weight"}
-  - {from: "{P}embeddings.LayerNorm.*", to: "embed_norm.*"}
+  - {from: "{P}embeddings.LayerNorm.{W}", to: "embed_norm.weight"}
+  - {from: "{P}embeddings.LayerNorm.{B}", to: "embed_norm.bias"}
   - {from: "{P}encoder.layer.*.attention.self.query.*", to: "blocks.*.attn.q.*"}
   - {from: "{P}encoder.layer.*.attention.self.key.*", to: "blocks.*.attn.k.*"}
   - {from: "{P}encoder.layer.*.attention.self.value.*", to: "blocks.*.attn.v.*"}
   - {from: "{P}encoder.layer.*.attention.output.dense.*", to: "blocks.*.attn.out.*"}
-  - {from: "{P}encoder.layer.*.attention.output.LayerNorm.*", to: "blocks.*.norm1.*"}
+  - {from: "{P}encoder.layer.*.attention.output.LayerNorm.{W}", to: "blocks.*.norm1.weight"}
+  - {from: "{P}encoder.layer.*.attention.output.LayerNorm.{B}", to: "blocks.*.norm1.bias"}
   - {from: "{P}encoder.layer.*.intermediate.dense.*", to: "blocks.*.mlp.up.*"}
   - {from: "{P}encoder.layer.*.output.dense.*", to: "blocks.*.mlp.down.*"}
-  - {from: "{P}encoder.layer.*.output.LayerNorm.*", to: "blocks.*.norm2.*"}
+  - {from: "{P}encoder.layer.*.output.LayerNorm.{W}", to: "blocks.*.norm2.weight"}
+  - {from: "{P}encoder.layer.*.output.LayerNorm.{B}", to: "blocks.*.norm2.bias"}
 drop: ["{P}embeddings.position_ids", "{P}pooler.dense.*", "cls.**"]
 )";
 
@@ -283,9 +287,15 @@ void require_in_proportion(const Call& arch, const TensorFile& file, const std::
                       wanted, elements, file.tensors().size());
 }
 
-NameTable table_of(const Family& family, const std::string& prefix, bool tied) {
+void replace_each(std::string& text, const std::string& what, const std::string& by) {
+  for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at)) text.replace(at, what.size(), by);
+}
+
+NameTable table_of(const Family& family, const std::string& prefix, bool tied, bool old = false) {
   std::string text = family.names;
-  for (std::size_t at = text.find("{P}"); at != text.npos; at = text.find("{P}", at)) text.replace(at, 3, prefix);
+  replace_each(text, "{P}", prefix);
+  replace_each(text, "{W}", old ? "gamma" : "weight");
+  replace_each(text, "{B}", old ? "beta" : "bias");
   if (tied) text += fmt::format("tied: [{{name: lm_head.weight, same_as: {}{}}}]\n", prefix, family.embedding);
   return NameTable::parse(Config::parse(text, "table of names"));
 }
@@ -314,7 +324,9 @@ Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
   config.done();
   require_in_proportion(found.into, file, where);
   const bool bare = !gguf && file.find(family.embedding) != nullptr;
-  found.exported = table_of(family, bare ? "" : family.prefix, tied);
+  const std::string prefix = bare ? "" : family.prefix;
+  const bool old = file.find(prefix + "embeddings.LayerNorm.gamma") != nullptr;
+  found.exported = table_of(family, prefix, tied, old);
   found.names = gguf ? gguf_table(config) : found.exported;
   return found;
 }

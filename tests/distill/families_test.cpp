@@ -33,12 +33,11 @@ NamedPayload payload_of(const std::string& name, const Tensor& t) {
           }};
 }
 
-/// Writes what the reference's library would save into `folder`; `rename` gives other names, or "" for none.
+/// Writes what the reference's library would save into `folder`, under the names that `rename` gives.
 template <class F>
 void save_foreign(const Reference& reference, const TemporaryFolder& folder, DType dtype, F&& rename) {
   std::vector<NamedPayload> list;
-  for (const ForeignTensor& t : reference.foreign())
-    if (const std::string name = rename(t.name); !name.empty()) list.push_back(payload_of(name, cast(t.value, dtype)));
+  for (const ForeignTensor& t : reference.foreign()) list.push_back(payload_of(rename(t.name), cast(t.value, dtype)));
   write_safetensors(folder.file("model.safetensors"), std::move(list), {{"format", "pt"}});
   write_bytes(folder.file("config.json"), bytes_from(reference.configuration()));
 }
@@ -222,6 +221,20 @@ TEST_CASE("families: an encoder's pooling is read from the modules behind it, an
   CHECK(contains(wrong("3", mean), "is an object"));
 }
 
+TEST_CASE("families: norms of old encoders are called gamma and beta, and come back so") {
+  const TemporaryFolder folder, back;
+  const Reference reference("bert");
+  save_foreign(reference, folder, DType::f32, [](std::string name) {
+    if (!contains(name, "LayerNorm")) return name;
+    const auto dot = name.rfind('.') + 1;
+    return name.replace(dot, name.npos, name.substr(dot) == "weight" ? "gamma" : "beta");
+  });
+  Conversion(recognised(folder.path())).write(folder.file("model.h5"));
+  CHECK(reference.compare_evaluation(*loaded(folder.file("model.h5"))).output < 1e-5);
+  export_safetensors(folder.file("model.h5"), back.file("out"), {}, "");
+  CHECK(read_file(back.file("out")) == read_file(folder.file("model.safetensors")));
+}
+
 TEST_CASE("families: older configurations say the same in other words") {
   const auto arch = [](const std::string& fixture, const nlohmann::json& patch) {
     const TemporaryFolder folder;
@@ -246,11 +259,6 @@ TEST_CASE("families: older configurations say the same in other words") {
 }
 
 namespace {
-struct GgufModel {
-  std::string arch = "llama";
-  std::vector<std::string> pairs;
-};
-
 std::string text_pair(const std::string& key, const std::string& value) {
   return gguf_pair(key, 8, ByteWriter().sized(value).str());
 }
