@@ -39,7 +39,9 @@ int convert(const ConvertOptions& options) {
 }
 
 int export_checkpoint(const ExportOptions& options) {
-  const std::size_t count = export_safetensors(options.in, options.out, table_of(options.names), options.role);
+  const bool recognise = options.names == "auto";
+  const NameTable names = recognise ? NameTable() : table_of(options.names);
+  const std::size_t count = export_safetensors(options.in, options.out, names, options.role, recognise);
   fmt::print("{}: {} tensors\n", options.out, count);
   return 0;
 }

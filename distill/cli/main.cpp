@@ -86,7 +86,8 @@ int main(int argc, char** argv) {
                             [&] { return cli::export_checkpoint(exported); });
   exporting->add_option("in", exported.in, "checkpoint")->required();
   exporting->add_option("out", exported.out, "safetensors file")->required();
-  exporting->add_option("--names", exported.names, "the table of names, if not the one it was converted by");
+  exporting->add_option("--names", exported.names,
+                        "a table of names; auto: its family's; left out: that of its conversion");
   exporting->add_option("--role", exported.role, "which, where there are several");
   CLI::App* methods = add("methods", "List the built-in methods, or describe one", "name", false, false, [&] {
     if (missing) return cli::missing_methods();

@@ -281,6 +281,7 @@ namespace {
 struct Noted {
   NameTable names;
   std::map<std::string, DType> stored;  ///< of those that were widened, by our names
+  std::string configuration;            ///< config.json, or ""
 };
 
 Noted noted_in(const TensorFile& file, const fs::path& in) {
@@ -292,6 +293,7 @@ Noted noted_in(const TensorFile& file, const fs::path& in) {
   const std::string where = in.string();
   if (const std::string table = text_of("names"); !table.empty())
     noted.names = NameTable::parse(Config::parse(table, where + ": names"));
+  noted.configuration = text_of("config.json");
   const std::string stored = text_of(kStored);
   if (stored.empty()) return noted;
   const nlohmann::json json = parse_json(stored, where + ": " + kStored);
@@ -301,6 +303,17 @@ Noted noted_in(const TensorFile& file, const fs::path& in) {
     noted.stored[name] = dtype == name_of(DType::f16) ? DType::f16 : DType::bf16;
   }
   return noted;
+}
+
+/// Replaces names and configuration by those of the role's family.
+void describe(const TensorFile& file, const fs::path& in, const std::string& prefix, Noted& noted) {
+  const std::string role = prefix.substr(0, prefix.empty() ? 0 : prefix.size() - 1);
+  const auto arch = file.metadata().find("arch." + role);
+  if (prefix.empty() || arch == file.metadata().end())
+    throw ConfigError("export: {} does not say which architecture its tensors are of", in.string());
+  Described family = described(parse_call(arch->second, in.string() + ": arch." + role));
+  noted.names = std::move(family.names);
+  noted.configuration = std::move(family.configuration);
 }
 
 /// A tensor of a checkpoint as the other program had it.
@@ -318,11 +331,12 @@ NamedPayload foreign_payload(const TensorFile& file, const FileTensor& t, const 
 }
 }  // namespace
 
-std::size_t export_safetensors(const fs::path& in, const fs::path& out, const NameTable& given,
-                               const std::string& role) {
+std::size_t export_safetensors(const fs::path& in, const fs::path& out, const NameTable& given, const std::string& role,
+                               bool recognise) {
   const auto file = open_tensor_file(in);
   const std::string prefix = role_prefix(*file, in, role);
-  const Noted noted = noted_in(*file, in);
+  Noted noted = noted_in(*file, in);
+  if (recognise) describe(*file, in, prefix, noted);
   const NameTable& names = given.text().empty() ? noted.names : given;
   std::vector<NamedPayload> tensors;
   std::map<std::string, NamedPayload> exported;
@@ -345,8 +359,7 @@ std::size_t export_safetensors(const fs::path& in, const fs::path& out, const Na
   }
   const std::size_t count = tensors.size();
   write_safetensors(out, std::move(tensors), metadata);
-  if (const auto config = file->metadata().find("config.json"); config != file->metadata().end())
-    write_config(config->second, out);
+  if (!noted.configuration.empty()) write_config(noted.configuration, out);
   return count;
 }
 

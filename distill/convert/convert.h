@@ -86,11 +86,12 @@ class Conversion {
 std::filesystem::path weights_in(const std::filesystem::path& in);
 
 /// Writes the tensors of a checkpoint, or of any file of tensors, as safetensors under the names that `names` came
-/// from; if that is empty, by the table that the conversion noted. Of a checkpoint of roles, those of `role` (it may be
+/// from; if that is empty, by the table that the conversion noted; with `recognise`, by the table of the architecture's
+/// family, with its config.json (families.h). Of a checkpoint of roles, those of `role` (it may be
 /// empty where there is one). What a conversion noted comes back: metadata, order of matrices, dtypes that were
 /// widened, tied copies, and config.json beside `out`, where another one is not overwritten. Returns the count of
 /// tensors. Throws ConfigError for an unknown role, IoError, or what write_safetensors throws.
 std::size_t export_safetensors(const std::filesystem::path& in, const std::filesystem::path& out,
-                               const NameTable& names, const std::string& role);
+                               const NameTable& names, const std::string& role, bool recognise = false);
 
 }  // namespace retort

@@ -5,12 +5,17 @@
 #include <functional>
 #include <map>
 
+#include "io/file.h"
 #include "tensor/error.h"
 
 namespace retort {
+namespace fs = std::filesystem;
 
 namespace {
-/// Rules below stand with "{P}" for what a file puts before the names of the model without its head.
+constexpr std::uintmax_t kLargestConfig = 10'000'000;
+
+/// Rules below stand with "{P}" for what a file puts before the names of the model without its head, and "{W}" and
+/// "{B}" for weight and bias of a norm, which are gamma and beta in old files.
 constexpr const char* kGpt2Names = R"(
 rename:
   - {from: "{P}wte.weight", to: "embed.weight"}
@@ -40,17 +45,45 @@ rename:
 drop: ["**.rotary_emb.inv_freq"]
 )";
 
+constexpr const char* kBertNames = R"(
+rename:
+  - {from: "{P}embeddings.word_embeddings.weight", to: "embed.weight"}
+  - {from: "{P}embeddings.position_embeddings.weight", to: "positions.weight"}
+  - {from: "{P}embeddings.token_type_embeddings.weight", to: "types.weight"}
+  - {from: "{P}embeddings.LayerNorm.{W}", to: "embed_norm.weight"}
+  - {from: "{P}embeddings.LayerNorm.{B}", to: "embed_norm.bias"}
+  - {from: "{P}encoder.layer.*.attention.self.query.*", to: "blocks.*.attn.q.*"}
+  - {from: "{P}encoder.layer.*.attention.self.key.*", to: "blocks.*.attn.k.*"}
+  - {from: "{P}encoder.layer.*.attention.self.value.*", to: "blocks.*.attn.v.*"}
+  - {from: "{P}encoder.layer.*.attention.output.dense.*", to: "blocks.*.attn.out.*"}
+  - {from: "{P}encoder.layer.*.attention.output.LayerNorm.{W}", to: "blocks.*.norm1.weight"}
+  - {from: "{P}encoder.layer.*.attention.output.LayerNorm.{B}", to: "blocks.*.norm1.bias"}
+  - {from: "{P}encoder.layer.*.intermediate.dense.*", to: "blocks.*.mlp.up.*"}
+  - {from: "{P}encoder.layer.*.output.dense.*", to: "blocks.*.mlp.down.*"}
+  - {from: "{P}encoder.layer.*.output.LayerNorm.{W}", to: "blocks.*.norm2.weight"}
+  - {from: "{P}encoder.layer.*.output.LayerNorm.{B}", to: "blocks.*.norm2.bias"}
+drop: ["{P}embeddings.position_ids", "{P}pooler.dense.*", "cls.**"]
+)";
+
+/// What a family is read from.
+struct Reading {
+  ModelConfig& config;
+  bool tied;
+  const fs::path& folder;  ///< of the file
+};
+
 struct Family {
   const char* names;   ///< a name table
   const char* prefix;  ///< of the names in a file with a head; files without one may lack it
   const char* embedding;
-  bool tied;                                                 ///< by default
-  std::function<std::string(ModelConfig&, bool tied)> arch;  ///< our expression
+  bool tied;                                  ///< by default
+  std::function<std::string(Reading&)> arch;  ///< our expression
 };
 
 std::string head_of(bool tied) { return tied ? "tied" : "own"; }
 
-std::string gpt2_arch(ModelConfig& c, bool tied) {
+std::string gpt2_arch(Reading& r) {
+  ModelConfig& c = r.config;
   const std::int64_t width = c.integer("n_embd"), context = c.integer("n_positions");
   c.expect("n_ctx", context);
   const std::string act = c.word("activation_function", "gelu_new");
@@ -62,7 +95,7 @@ std::string gpt2_arch(ModelConfig& c, bool tied) {
   const std::int64_t vocab = c.integer("vocab_size"), depth = c.integer("n_layer"), heads = c.integer("n_head");
   return fmt::format("gpt2(vocab={} context={} width={} depth={} heads={} hidden={} eps={} head={})", vocab, context,
                      width, depth, heads, c.integer("n_inner", 4 * width), c.real("layer_norm_epsilon", 1e-5),
-                     head_of(tied));
+                     head_of(r.tied));
 }
 
 /// The scaling of rotary positions, " rotary=..", by the section that has it.
@@ -125,8 +158,9 @@ std::int64_t qwen_window(ModelConfig& c) {
 }
 
 /// What Llama's relatives have in common; `bias` is none, qkv or attn, `more` further arguments.
-std::string llama_like(ModelConfig& c, bool tied, const std::string& bias, std::int64_t window,
-                       std::int64_t default_head, const std::string& more = "") {
+std::string llama_like(Reading& r, const std::string& bias, std::int64_t window, std::int64_t default_head,
+                       const std::string& more = "") {
+  ModelConfig& c = r.config;
   const std::int64_t width = c.integer("hidden_size"), heads = c.integer("num_attention_heads");
   const std::int64_t context = c.integer("max_position_embeddings"), depth = c.integer("num_hidden_layers");
   if (default_head == 0 && !c.has("head_dim") && width % heads != 0)
@@ -139,26 +173,93 @@ std::string llama_like(ModelConfig& c, bool tied, const std::string& bias, std::
       "llama(vocab={} context={} width={} depth={} heads={} kv_heads={} hidden={} window={} eps={} head={} "
       "head_width={} bias={}{}{})",
       vocab, context, width, depth, heads, c.integer("num_key_value_heads", heads), hidden, window,
-      c.real("rms_norm_eps", 1e-6), head_of(tied), head, bias, rotary_of(c, context), more);
+      c.real("rms_norm_eps", 1e-6), head_of(r.tied), head, bias, rotary_of(c, context), more);
 }
 
 std::string biased(ModelConfig& c) { return c.flag("attention_bias", false) ? "attn" : "none"; }
 
-std::string llama_arch(ModelConfig& c, bool tied) { return llama_like(c, tied, biased(c), 0, 0); }
+std::string llama_arch(Reading& r) { return llama_like(r, biased(r.config), 0, 0); }
 
-std::string mistral_arch(ModelConfig& c, bool tied) {
+std::string mistral_arch(Reading& r) {
+  ModelConfig& c = r.config;
   if (!c.mentions("sliding_window")) c.fail("sliding_window", "missing; hint: null for none");
-  return llama_like(c, tied, "none", window_of(c, true, 0, c.integer("num_hidden_layers")), 0);
+  return llama_like(r, "none", window_of(c, true, 0, c.integer("num_hidden_layers")), 0);
 }
 
-std::string qwen2_arch(ModelConfig& c, bool tied) { return llama_like(c, tied, "qkv", qwen_window(c), 0); }
+std::string qwen2_arch(Reading& r) { return llama_like(r, "qkv", qwen_window(r.config), 0); }
 
-std::string qwen3_arch(ModelConfig& c, bool tied) {
-  return llama_like(c, tied, biased(c), qwen_window(c), 128, " qk_norm=head");
+std::string qwen3_arch(Reading& r) {
+  return llama_like(r, biased(r.config), qwen_window(r.config), 128, " qk_norm=head");
+}
+
+std::string read_config_text(const fs::path& path) {
+  if (fs::file_size(path) > kLargestConfig) throw IoError("{}: too large for a configuration", path.string());
+  return read_file(path);
+}
+
+/// " pool=first", by the configuration of a pooling module; several at once are not supported.
+std::string pooling_in(const fs::path& path) {
+  ModelConfig c(read_config_text(path), path.string());
+  const std::map<std::string, std::string> words{{"cls", "first"}, {"mean", "mean"}};
+  std::string chosen = c.word("pooling_mode", "");
+  for (const char* mode :
+       {"cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"}) {
+    const std::string key = fmt::format("pooling_mode_{}", mode);
+    if (!c.flag(key, false)) continue;
+    if (!chosen.empty()) c.fail(key, "only one pooling is supported; there is " + chosen);
+    chosen = std::string(mode) == "cls_token" ? "cls" : std::string(mode) == "mean_tokens" ? "mean" : mode;
+  }
+  if (!words.contains(chosen)) c.fail("pooling_mode", "only cls and mean are supported; got \"" + chosen + "\"");
+  for (const char* key : {"word_embedding_dimension", "embedding_dimension"}) c.integer(key, 1);
+  c.flag("include_prompt", true);  // of instructions, which are the text's business
+  c.done();
+  return " pool=" + words.at(chosen);
+}
+
+/// What modules.json puts behind the encoder, if it is there: pooling, and a result of norm 1.
+std::string modules_in(const fs::path& folder) {
+  const fs::path path = folder / "modules.json";
+  if (!fs::exists(path)) return "";
+  // A list is no configuration of ours, but its entries are.
+  ModelConfig list("{\"modules\": " + read_config_text(path) + "}", path.string());
+  std::string text;
+  for (ModelConfig& module : list.sections("modules")) {
+    const std::string type = module.word("type"), sub = module.word("path", "");
+    module.integer("idx", 0, 0);
+    module.word("name", "");
+    module.done();
+    const std::string kind = type.substr(type.rfind('.') + 1);
+    if (kind == "Pooling" && text.empty())
+      text += pooling_in(folder / fs::path(sub).filename() / "config.json");
+    else if (kind == "Normalize" && !text.empty())
+      text += " norm=unit";
+    else if (kind != "Transformer" || !text.empty())
+      module.fail("type", "only Transformer, Pooling and Normalize, in this order, are supported; got " + type);
+  }
+  return text;
+}
+
+std::string bert_arch(Reading& r) {
+  ModelConfig& c = r.config;
+  const std::map<std::string, std::string> acts{
+      {"gelu", "gelu"}, {"gelu_new", "gelu_tanh"}, {"gelu_pytorch_tanh", "gelu_tanh"}, {"relu", "relu"}};
+  const std::string act = c.word("hidden_act", "gelu");
+  if (!acts.contains(act)) c.fail("hidden_act", "only gelu, gelu_new and relu are supported; got " + act);
+  c.expect("position_embedding_type", "absolute");
+  c.expect("is_decoder", false);
+  c.expect("add_cross_attention", false);
+  const std::int64_t vocab = c.integer("vocab_size"), context = c.integer("max_position_embeddings");
+  const std::int64_t width = c.integer("hidden_size"), depth = c.integer("num_hidden_layers");
+  const std::int64_t heads = c.integer("num_attention_heads"), hidden = c.integer("intermediate_size");
+  return fmt::format(
+      "bert(vocab={} context={} width={} depth={} heads={} hidden={} types={} padding={} act={} eps={}{})", vocab,
+      context, width, depth, heads, hidden, c.integer("type_vocab_size", 2), c.integer("pad_token_id", 0, 0),
+      acts.at(act), c.real("layer_norm_eps", 1e-12), modules_in(r.folder));
 }
 
 const std::map<std::string, Family>& families() {
   static const std::map<std::string, Family> table{
+      {"bert", {kBertNames, "bert.", "embeddings.word_embeddings.weight", false, bert_arch}},
       {"gpt2", {kGpt2Names, "transformer.", "wte.weight", true, gpt2_arch}},
       {"llama", {kLlamaNames, "model.", "embed_tokens.weight", false, llama_arch}},
       {"mistral", {kLlamaNames, "model.", "embed_tokens.weight", false, mistral_arch}},
@@ -179,20 +280,31 @@ void require_in_proportion(const Call& arch, const TensorFile& file, const std::
   double elements = 0;
   for (const FileTensor& t : file.tensors()) elements += static_cast<double>(t.shape.product());
   const double block = size("hidden") + size("heads") * size("head_width");
-  const double embeddings = size("vocab") + (arch.name == "gpt2" ? size("context") : 0);
+  const double embeddings = size("vocab") + (arch.name == "llama" ? 0 : size("context"));
   const double wanted = size("width") * (embeddings + size("depth") * block);
   if (wanted > kSlack * elements || size("depth") > kSlack * static_cast<double>(file.tensors().size()))
     throw ConfigError("{}: the model has {:.0f} parameters at least, and the file {:.0f} elements in {} tensors", where,
                       wanted, elements, file.tensors().size());
 }
 
-NameTable table_of(const Family& family, const std::string& prefix, bool tied) {
+void replace_each(std::string& text, const std::string& what, const std::string& by) {
+  for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at)) text.replace(at, what.size(), by);
+}
+
+NameTable table_of(const Family& family, const std::string& prefix, bool tied, bool old = false) {
   std::string text = family.names;
-  for (std::size_t at = text.find("{P}"); at != text.npos; at = text.find("{P}", at)) text.replace(at, 3, prefix);
+  replace_each(text, "{P}", prefix);
+  replace_each(text, "{W}", old ? "gamma" : "weight");
+  replace_each(text, "{B}", old ? "beta" : "bias");
   if (tied) text += fmt::format("tied: [{{name: lm_head.weight, same_as: {}{}}}]\n", prefix, family.embedding);
   return NameTable::parse(Config::parse(text, "table of names"));
 }
 }  // namespace
+
+NameTable family_table(const std::string& model_type, bool tied) {
+  const Family& family = families().at(model_type);
+  return table_of(family, family.prefix, tied);
+}
 
 Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
                      const std::optional<std::string>& configuration) {
@@ -204,12 +316,17 @@ Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
   ModelConfig config(found.configuration, where);
   const std::string type = config.word("model_type");
   const Family& family = lookup(families(), Call{type, {}, where + ": \"model_type\""}, "model");
-  const bool tied = config.flag("tie_word_embeddings", family.tied);
-  found.into = parse_call(family.arch(config, tied), where);
+  // An encoder has no head to be tied.
+  const bool tied = config.flag("tie_word_embeddings", family.tied) && type != "bert";
+  const std::filesystem::path folder = path.parent_path();
+  Reading reading{config, tied, folder};
+  found.into = parse_call(family.arch(reading), where);
   config.done();
   require_in_proportion(found.into, file, where);
   const bool bare = !gguf && file.find(family.embedding) != nullptr;
-  found.exported = table_of(family, bare ? "" : family.prefix, tied);
+  const std::string prefix = bare ? "" : family.prefix;
+  const bool old = file.find(prefix + "embeddings.LayerNorm.gamma") != nullptr;
+  found.exported = table_of(family, prefix, tied, old);
   found.names = gguf ? gguf_table(config) : found.exported;
   return found;
 }

@@ -20,12 +20,25 @@ struct Recognised {
 };
 
 /// What the file is, by `configuration` (the config.json beside it), or by its own metadata where it is a GGUF. Known
-/// `model_type`s are gpt2, llama (also SmolLM), mistral, qwen2 and qwen3. Throws ConfigError for another one, for keys
+/// `model_type`s are gpt2, llama (also SmolLM), mistral, qwen2 and qwen3, and bert (also MiniLM), whose pooling is read
+/// from a modules.json beside it and whose heads are dropped. Throws ConfigError for another one, for keys
 /// that nobody read and values that are not supported: nothing that changes the arithmetic is passed over. Rates of
 /// dropout are not taken over.
 Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
                      const std::optional<std::string>& configuration);
 
+struct Described {
+  NameTable names;
+  std::string configuration;  ///< config.json
+};
+
+/// The other way, for models that were trained here: what the library of its family would call the tensors of `arch`,
+/// gpt2(..) or llama(..), and say of it. Throws ConfigError for other architectures, and for keys that no family has
+/// together.
+Described described(const Call& arch);
+
+/// The table of a family, for a file with its head.
+NameTable family_table(const std::string& model_type, bool tied);
 /// The configuration of a GGUF of `general.architecture` llama, qwen2 or qwen3, as config.json has it; throws
 /// ConfigError as above.
 std::string gguf_configuration(const TensorFile& file, const std::string& where);

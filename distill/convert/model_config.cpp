@@ -16,14 +16,17 @@ namespace {
 bool changes_nothing(const std::string& key) {
   static const std::set<std::string, std::less<>> known{"architectures",
                                                         "attention_dropout",
+                                                        "attention_probs_dropout_prob",
                                                         "attn_pdrop",
                                                         "bos_token_id",
+                                                        "classifier_dropout",
                                                         "cls_token_id",
                                                         "dtype",
                                                         "embd_pdrop",
                                                         "eos_token_id",
                                                         "finetuning_task",
                                                         "gradient_checkpointing",
+                                                        "hidden_dropout_prob",
                                                         "id2label",
                                                         "initializer_range",
                                                         "is_llama_config",
@@ -128,6 +131,14 @@ std::vector<std::string> ModelConfig::words(const std::string& key) {
 ModelConfig ModelConfig::section(const std::string& key) {
   read_.insert(key);
   return {has(key) ? at(key).dump() : "{}", where_ + ": " + key};
+}
+
+std::vector<ModelConfig> ModelConfig::sections(const std::string& key) {
+  const nlohmann::json& value = at(key);
+  if (!value.is_array()) fail(key, "expected a list; got " + value.dump());
+  std::vector<ModelConfig> list;
+  for (const nlohmann::json& v : value) list.emplace_back(v.dump(), where_);
+  return list;
 }
 
 void ModelConfig::expect(const std::string& key, const nlohmann::json& only) {

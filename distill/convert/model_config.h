@@ -29,6 +29,7 @@ class ModelConfig {
   std::string word(const std::string& key, const std::string& fallback);
   std::vector<std::string> words(const std::string& key);  ///< none when absent
   ModelConfig section(const std::string& key);             ///< empty when absent
+  std::vector<ModelConfig> sections(const std::string& key);
   /// Where only one value is supported, which is also the default.
   void expect(const std::string& key, const nlohmann::json& only);
   /// Throws ConfigError naming the keys that nobody read and that are not known to change nothing.

@@ -20,6 +20,7 @@ std::unique_ptr<Model> build_shufflenet_v2(CallArgs& args, const ModelSizes& siz
 std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitConfig named);
 std::unique_ptr<Model> build_mae(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_gpt2(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_bert(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_llama(CallArgs& args, const ModelSizes& sizes);
 
 }  // namespace retort

@@ -58,6 +58,7 @@ std::unique_ptr<Model> build_vit_of(CallArgs& args, const ModelSizes& sizes) {
 const std::map<std::string, Builder, std::less<>>& builders() {
   static const std::map<std::string, Builder, std::less<>> table{
       {"affine", build_affine},
+      {"bert", build_bert},
       {"convnet", build_convnet},
       {"deit", build_vit_of<VitConfig::tiny, true>},
       {"deit_base", build_vit_of<VitConfig::base, true>},

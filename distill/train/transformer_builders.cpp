@@ -2,6 +2,7 @@
 #include <map>
 
 #include "distill/train/model_builders.h"
+#include "nn/models/bert.h"
 #include "nn/models/causal_lm.h"
 #include "nn/models/mae.h"
 
@@ -93,6 +94,27 @@ std::unique_ptr<Model> build_gpt2(CallArgs& args, const ModelSizes& sizes) {
   c.tied = tied_head(args, true);
   c.dropout = args.number("dropout", 0.0, kProbability);
   return std::make_unique<CausalLm>(c);
+}
+
+std::unique_ptr<Model> build_bert(CallArgs& args, const ModelSizes& sizes) {
+  BertConfig c;
+  c.vocab = args.integer("vocab", sizes.classes, kSize);
+  c.context = args.integer("context", c.context, kSize);
+  c.width = args.integer("width", c.width, kSize);
+  c.depth = args.integer("depth", c.depth, kSize);
+  c.heads = args.integer("heads", c.heads, kSize);
+  c.hidden = args.integer("hidden", 4 * c.width, kSize);
+  c.types = args.integer("types", c.types, kSize);
+  c.padding = args.integer("padding", c.padding, {.min = 0});
+  c.act = activation_from_name(args.word("act", "gelu"));
+  c.eps = args.number("eps", c.eps, {.above = 0});
+  std::map<std::string, Pooling> poolings;
+  for (const Pooling p : {Pooling::none, Pooling::mean, Pooling::first, Pooling::pooler})
+    poolings.emplace(name_of(p), p);
+  c.pool = one_of(args, "pool", "none", poolings);
+  c.unit = one_of<bool>(args, "norm", "none", {{"none", false}, {"unit", true}});
+  c.dropout = args.number("dropout", 0.0, kProbability);
+  return std::make_unique<Bert>(c);
 }
 
 std::unique_ptr<Model> build_llama(CallArgs& args, const ModelSizes& sizes) {

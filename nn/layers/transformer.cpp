@@ -27,13 +27,20 @@ TransformerBlock::TransformerBlock(const BlockConfig& how)
       attn_dropout(how.dropout),
       mlp_dropout(how.dropout),
       attn_path(how.drop_path),
-      mlp_path(how.drop_path) {}
+      mlp_path(how.drop_path),
+      post_norm(how.post_norm) {}
 
 Tensor TransformerBlock::operator()(const Tensor& x, Ctx& ctx, const AttentionState& state) const {
-  const Tensor mixed = attn(call(norm1, x, ctx), ctx, state);
+  const Tensor mixed = attn(post_norm ? x : call(norm1, x, ctx), ctx, state);
   if (ctx.finished()) return {};
-  const Tensor h = x + attn_path(attn_dropout(mixed, ctx), ctx);
-  const Tensor y = h + mlp_path(mlp_dropout(call(mlp, call(norm2, h, ctx), ctx), ctx), ctx);
+  const auto second = [&](const Tensor& in) { return mlp_path(mlp_dropout(call(mlp, in, ctx), ctx), ctx); };
+  Tensor y = x + attn_path(attn_dropout(mixed, ctx), ctx);
+  if (post_norm) {
+    y = call(norm1, y, ctx);
+    y = call(norm2, y + second(y), ctx);
+  } else {
+    y = y + second(call(norm2, y, ctx));
+  }
   ctx.tap(*this, "out", y);
   return y;
 }

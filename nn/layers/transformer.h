@@ -1,4 +1,4 @@
-// nn/layers/transformer.h -- the pre-norm transformer block and its parts.
+// nn/layers/transformer.h -- the transformer block, pre-norm or post-norm, and its parts.
 #pragma once
 #include <variant>
 
@@ -14,6 +14,7 @@ struct BlockConfig {
   std::int64_t hidden = 0;  ///< of the perceptron
   bool rms = false;         ///< RMS norm, else layer norm
   double eps = 1e-5;        ///< of the norms
+  bool post_norm = false;   ///< norms of the sums instead of the branches' inputs
   bool gated = false;       ///< SwiGLU, else up, `act`, down
   Activation act = Activation::gelu;
   double dropout = 0;    ///< of both branches' results
@@ -21,13 +22,15 @@ struct BlockConfig {
 };
 
 /// x + attn(norm1(x)), then x + mlp(norm2(x)): [n, t, width] -> [n, t, width] (Radford et al. 2019; Llama with rms and
-/// gated). Taps: out, and those of attn and mlp.
+/// gated). With post_norm norm1(x + attn(x)), then norm2(x + mlp(x)) (Vaswani et al. 2017). Taps: out, and those of
+/// attn and mlp.
 struct TransformerBlock : Module {
   std::variant<LayerNorm, RmsNorm> norm1, norm2;
   SelfAttention attn;
   std::variant<Mlp, SwiGlu> mlp;
   Dropout attn_dropout, mlp_dropout;
   DropPath attn_path, mlp_path;
+  bool post_norm;
   explicit TransformerBlock(const BlockConfig& how);
   /// Undefined when the model may stop after a tap in here.
   Tensor operator()(const Tensor& x, Ctx& ctx, const AttentionState& state = {}) const;

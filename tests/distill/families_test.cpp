@@ -33,12 +33,11 @@ NamedPayload payload_of(const std::string& name, const Tensor& t) {
           }};
 }
 
-/// Writes what the reference's library would save into `folder`; `rename` gives other names, or "" for none.
+/// Writes what the reference's library would save into `folder`, under the names that `rename` gives.
 template <class F>
 void save_foreign(const Reference& reference, const TemporaryFolder& folder, DType dtype, F&& rename) {
   std::vector<NamedPayload> list;
-  for (const ForeignTensor& t : reference.foreign())
-    if (const std::string name = rename(t.name); !name.empty()) list.push_back(payload_of(name, cast(t.value, dtype)));
+  for (const ForeignTensor& t : reference.foreign()) list.push_back(payload_of(rename(t.name), cast(t.value, dtype)));
   write_safetensors(folder.file("model.safetensors"), std::move(list), {{"format", "pt"}});
   write_bytes(folder.file("config.json"), bytes_from(reference.configuration()));
 }
@@ -76,7 +75,7 @@ std::string refusal(const std::string& fixture, const nlohmann::json& patch) {
 
 TEST_CASE("families: a saved model computes what it did, and comes back with the same bytes") {
   for (const char* name : {"gpt2", "llama", "llama_tied", "llama_bias", "llama_linear", "llama_llama3", "llama_yarn",
-                           "mistral", "qwen2", "qwen3"}) {
+                           "mistral", "qwen2", "qwen3", "bert"}) {
     CAPTURE(std::string(name));
     const TemporaryFolder folder, back;
     const Reference reference(name);
@@ -158,6 +157,7 @@ TEST_CASE("families: what a configuration says and Retort does not do is refused
   check(refusal("llama", {{"rope_parameters", {{"rope_type", "yarn"}, {"factor", 2}, {"mscale", 1}}}}), "mscale",
         unknown);
   check(refusal("llama", {{"partial_rotary_factor", 0.5}}), "partial_rotary_factor", "0.5");
+  check(refusal("bert", {{"position_embedding_type", "relative_key"}}), "position_embedding_type", "relative_key");
   check(refusal("gpt2", {{"scale_attn_by_inverse_layer_idx", true}}), "scale_attn_by_inverse_layer_idx", "false");
   check(refusal("gpt2", {{"activation_function", "relu"}}), "activation_function", "relu");
   check(refusal("qwen2", {{"layer_types", {"full_attention", "sliding_attention", "full_attention"}}}), "layer_types",
@@ -174,6 +174,65 @@ TEST_CASE("families: what a configuration says and Retort does not do is refused
   save_foreign(Reference("llama"), folder);
   fs::remove(folder.file("config.json"));
   CHECK(contains(error_text<ConfigError>([&] { Conversion{recognised(folder.path())}; }), "config.json: missing"));
+}
+
+TEST_CASE("families: an encoder's pooling is read from the modules behind it, and its heads are dropped") {
+  const std::string transformer =
+      R"({"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"})";
+  const std::string pooling =
+      R"({"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"})";
+  const std::string unit =
+      R"({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"})";
+  const std::string mean =
+      R"({"word_embedding_dimension": 24, "pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true})";
+  const Reference reference("bert_sentence");
+  const TemporaryFolder folder;
+  std::vector<NamedPayload> list;
+  for (const ForeignTensor& t : reference.foreign()) list.push_back(payload_of("bert." + t.name, t.value));
+  list.push_back(payload_of("bert.pooler.dense.weight", Tensor::zeros({24, 24})));
+  list.push_back(payload_of("cls.predictions.bias", Tensor::zeros({29})));
+  write_safetensors(folder.file("model.safetensors"), std::move(list), {});
+  write_bytes(folder.file("config.json"), bytes_from(reference.configuration()));
+  fs::create_directory(folder.file("1_Pooling"));
+  const auto write = [&](const std::string& modules, const std::string& pool) {
+    write_bytes(folder.file("modules.json"), bytes_from("[" + modules + "]"));
+    write_bytes(folder.file("1_Pooling/config.json"), bytes_from(pool));
+  };
+  write(fmt::format("{}, {}, {}", transformer, pooling, unit), mean);
+  const Conversion conversion(recognised(folder.path()));
+  CHECK_MESSAGE(conversion.coverage().complete(), conversion.coverage().text());
+  CHECK(conversion.coverage().dropped.size() == 2);
+  conversion.write(folder.file("model.h5"));
+  CHECK(reference.compare_evaluation(*loaded(folder.file("model.h5"))).output < 1e-5);
+  const auto arch = [&](const std::string& modules, const std::string& pool) {
+    write(modules, pool);
+    return Conversion(recognised(folder.path())).arch();
+  };
+  CHECK(contains(arch(transformer, mean), "pool=none norm=none"));
+  CHECK(contains(arch(transformer + "," + pooling, R"({"pooling_mode": "cls"})"), "pool=first norm=none"));
+  const auto wrong = [&](const std::string& modules, const std::string& pool) {
+    return error_text<ConfigError>([&] { arch(modules, pool); });
+  };
+  CHECK(contains(wrong(transformer + "," + pooling, R"({"pooling_mode_max_tokens": true})"), "max_tokens"));
+  CHECK(contains(wrong(transformer + "," + pooling, "{}"), "\"pooling_mode\""));
+  CHECK(contains(wrong(pooling + "," + transformer, mean), "\"type\""));
+  CHECK(contains(wrong(unit, mean), "\"type\""));
+  CHECK(contains(wrong(R"({"type": "sentence_transformers.models.Dense"})", mean), "models.Dense"));
+  CHECK(contains(wrong("3", mean), "is an object"));
+}
+
+TEST_CASE("families: norms of old encoders are called gamma and beta, and come back so") {
+  const TemporaryFolder folder, back;
+  const Reference reference("bert");
+  save_foreign(reference, folder, DType::f32, [](std::string name) {
+    if (!contains(name, "LayerNorm")) return name;
+    const auto dot = name.rfind('.') + 1;
+    return name.replace(dot, name.npos, name.substr(dot) == "weight" ? "gamma" : "beta");
+  });
+  Conversion(recognised(folder.path())).write(folder.file("model.h5"));
+  CHECK(reference.compare_evaluation(*loaded(folder.file("model.h5"))).output < 1e-5);
+  export_safetensors(folder.file("model.h5"), back.file("out"), {}, "");
+  CHECK(read_file(back.file("out")) == read_file(folder.file("model.safetensors")));
 }
 
 TEST_CASE("families: older configurations say the same in other words") {
@@ -200,11 +259,6 @@ TEST_CASE("families: older configurations say the same in other words") {
 }
 
 namespace {
-struct GgufModel {
-  std::string arch = "llama";
-  std::vector<std::string> pairs;
-};
-
 std::string text_pair(const std::string& key, const std::string& value) {
   return gguf_pair(key, 8, ByteWriter().sized(value).str());
 }
@@ -325,6 +379,46 @@ TEST_CASE("families: a table says which matrices are transposed, and wrong order
   CHECK(contains(error_text<ConfigError>([&] { Conversion{spec("interleaved: [{name: 'a.*', head: 4}]")}; }),
                  "\"a.w\": rows in pairs"));
   CHECK(contains(error_text<ConfigError>([&] { spec("interleaved: [{name: 'a.*'}]"); }), "head"));
+}
+
+TEST_CASE("families: a model that was trained here goes out under its family's names, and is recognised again") {
+  for (const char* name : {"gpt2", "llama", "llama_tied", "llama_bias", "llama_linear", "llama_llama3", "llama_yarn",
+                           "mistral", "qwen2", "qwen3"}) {
+    CAPTURE(std::string(name));
+    const TemporaryFolder folder;
+    const Reference reference(name);
+    const auto model = reference.model(DType::f32);
+    CheckpointWriter writer(folder.file("trained.h5"));
+    writer.attribute("format", "retort-roles-1");
+    writer.attribute("arch.student", model->arch());
+    writer.attribute("arch.teacher", "mlp(in=6 classes=3 widths=4)");
+    for (const NamedParameter& p : parameters_of(*model)) {
+      const Tensor& t = p.parameter->value;
+      writer.add("student/" + p.name, t.dtype(), t.shape(),
+                 {t.raw(), static_cast<std::size_t>(t.numel() * size_of(t.dtype()))});
+    }
+    writer.commit();
+    export_safetensors(folder.file("trained.h5"), folder.file("model.safetensors"), {}, "student", true);
+    const auto file = open_tensor_file(folder.file("model.safetensors"));
+    for (const ForeignTensor& t : reference.foreign()) CHECK_MESSAGE(file->find(t.name) != nullptr, t.name);
+    const Conversion again(recognised(folder.path()));
+    CHECK_MESSAGE(again.coverage().complete(), again.coverage().text());
+    CHECK(again.arch() == model->arch());
+    again.write(folder.file("again.h5"));
+    CHECK(reference.compare_evaluation(*loaded(folder.file("again.h5"))).output < 1e-5);
+    CHECK(contains(error_text<ConfigError>(
+                       [&] { export_safetensors(folder.file("trained.h5"), folder.file("x"), {}, "teacher", true); }),
+                   "got mlp"));
+  }
+  const auto refused = [](const std::string& more) {
+    return error_text<ConfigError>(
+        [&] { described(parse_call("llama(vocab=9 width=8 heads=2 depth=1 " + more + ")", "test")); });
+  };
+  CHECK(contains(refused("qk_norm=head bias=qkv"), "no known family"));
+  CHECK(contains(refused("rotary_width=2"), "no known family"));
+  CHECK(contains(refused("bias=attn window=4"), "no known family"));
+  for (const char* more : {"qk_norm=head bias=attn window=4", "bias=qkv window=4", "bias=attn", "window=4"})
+    CHECK(refused(more).empty());
 }
 
 TEST_CASE("families: the program converts a folder, and its checkpoint exports under the library's names") {
