@@ -34,7 +34,8 @@ struct Unary {
 };
 RETORT_LAUNCHER(unary, Unary)
 
-/// y = op(a, b), y dense in row-major order over `shape`, a and b with its steps. Comparisons write bool.
+/// y = op(a, b), y dense in row-major order over `shape`, a and b with its steps; f32 or bf16. Comparisons write bool,
+/// and take i64 too.
 struct Binary {
   BinaryOp op;
   Type type;

@@ -7,6 +7,13 @@ template <class F, bool kComparison>
 static void launch_binary(const Binary& args, gpu::Stream stream) {
   const std::int64_t n = elements_of(args.shape);
   if (n == 0) return;
+  if constexpr (kComparison)
+    if (args.type == Type::i64) {
+      using I = std::int64_t;
+      RETORT_LAUNCH(stream, threads_for(n), (map_binary_strided<F, I, bool>), static_cast<const I*>(args.a),
+                    static_cast<const I*>(args.b), static_cast<bool*>(args.y), n, args.shape);
+      return;
+    }
   visit_training("binary", args.type, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using R = std::conditional_t<kComparison, bool, T>;

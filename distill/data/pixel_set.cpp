@@ -5,6 +5,7 @@
 #include "autograd/ops/index.h"
 #include "autograd/ops/nn.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -113,7 +114,7 @@ Tensor PixelSet::forward(const Tensor& input, Ctx& ctx) const {
   else
     for (std::int64_t i = 0; i < n; ++i) chosen.push_back(i);
   for (std::int64_t& i : chosen) i %= slots();
-  return index_select(ctx(x), 0, Tensor::of<std::int64_t>(chosen, {n}));
+  return index_select(ctx(x), 0, to(Tensor::of<std::int64_t>(chosen, {n}), x.value.device()));
 }
 
 std::string PixelSet::arch() const {

@@ -1,6 +1,7 @@
 #include "distill/diffusion/image_net.h"
 
 #include "autograd/ops/index.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -24,7 +25,7 @@ Tensor ImageNet::forward(const Tensor& x, Ctx& ctx) const {
   else
     for (std::int64_t i = 0; i < n; ++i) chosen[static_cast<std::size_t>(i)] = i;
   for (std::int64_t& i : chosen) i %= particles;
-  return index_select(ctx(images), 0, Tensor::of<std::int64_t>(chosen, {n}));
+  return index_select(ctx(images), 0, to(Tensor::of<std::int64_t>(chosen, {n}), images.value.device()));
 }
 
 std::string ImageNet::arch() const {

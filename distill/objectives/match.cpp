@@ -88,7 +88,7 @@ class Match final : public Term {
     const Tensor weight = spec_.weight ? stop_gradient(spec_.weight(c)) : Tensor();
     const auto summed = [&](Tensor value) {
       if (weight.defined()) value = weight * value;
-      if (time_weight.defined()) value = per_sample(time_weight, value) * value;
+      if (time_weight.defined()) value = constant_on(cast(time_weight, value.dtype()), value.device()) * value;
       if (!log_variance.defined()) return sum(value) * scale;
       const Tensor w = cast(log_variance, value.dtype());
       return sum(exp(-w) * (value * scale) + w);

@@ -11,6 +11,7 @@
 #include "distill/diffusion/step.h"
 #include "distill/text/token_batch.h"
 #include "nn/decoder.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -173,7 +174,7 @@ Tensor Answers::ask(const Read& r, const Tensor& x, const Tensor& t, const Tenso
   Tensor x0 = answers[0];
   if (r.guide) {
     Tensor scale = scalar_like(x, r.guide->at(clock_));
-    if (!r.guide_at.empty()) scale = scale * cast(known.at(r.guide_at), x.dtype());
+    if (!r.guide_at.empty()) scale = scale * constant_on(cast(known.at(r.guide_at), x.dtype()), x.device());
     x0 = guide(answers[0], answers[1], scale);
   }
   if (s.defined() && !r.space) x0 = role.diffusion->boundary.jump(x0, x, t, s, role.diffusion->schedule);

@@ -10,6 +10,7 @@
 #include "distill/data/normalization.h"
 #include "distill/objectives/match.h"
 #include "nn/layers/linear.h"
+#include "tensor/transfer.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -42,7 +43,7 @@ Generation::Features parse_features(Config& node, const RoleSettings& settings, 
 Tensor channels(const std::vector<float>& values, const Tensor& like) {
   const auto n = static_cast<std::int64_t>(values.size());
   if (like.meta()) return Tensor::empty({n, 1, 1}, like.dtype(), like.device());
-  return Tensor::from(std::vector<double>(values.begin(), values.end()), {n, 1, 1}, like.dtype());
+  return to(Tensor::from(std::vector<double>(values.begin(), values.end()), {n, 1, 1}, like.dtype()), like.device());
 }
 
 /// Values of images as bytes would keep them, in the normalisation of the network that looks at them.
@@ -51,13 +52,13 @@ Tensor seen_by(const Generation::Features& f, const Tensor& x, const Normalizati
   return (levels - channels(f.normalization.mean, x)) / channels(f.normalization.stddev, x);
 }
 
-/// Features [n, d] of images that lie in the normalisation `own`.
+/// Features [n, d] of images that lie in the normalisation `own`, where the host reads them.
 Tensor features(const Generation::Features& f, const Tensor& x, const Normalization& own) {
   Pass pass;
   pass.training = false;
   const Want want{.out = false, .taps = {f.tap}};
   const Tensor value = f.net->net->eval({seen_by(f, x, own), {}, {}, {}, {}}, want, Grad::None, pass).taps.at(0);
-  return reshape(value, {x.size(0), -1});
+  return on_host(reshape(value, {x.size(0), -1}));
 }
 
 FeatureMoments moments_of(const Generation& g, const std::shared_ptr<const Dataset>& set, Device device) {
@@ -68,7 +69,7 @@ FeatureMoments moments_of(const Generation& g, const std::shared_ptr<const Datas
     return moments;
   }
   for (std::int64_t i = 0; i < batches.size(); ++i)
-    moments.add(features(g.features, batches.at(i).x, set->normalization()));
+    moments.add(features(g.features, to(batches.at(i).x, device), set->normalization()));
   return moments;
 }
 
@@ -90,7 +91,7 @@ GeneratedRow run_row(const Generation& g, const Generation::Row& row, const Setu
       if (meta) break;
       if (g.reference) moments.add(seen);
       if (k > 0 || kept == kShown) continue;
-      shown.push_back(copy_of(slice(drawn.x, 0, 0, std::min(n, kShown - kept))));
+      shown.push_back(on_host(copy_of(slice(drawn.x, 0, 0, std::min(n, kShown - kept)))));
       kept += shown.back().size(0);
     }
     if (g.reference && !meta) result.distances.push_back(frechet_distance(moments, reference));

@@ -21,9 +21,10 @@ void unary(const Call& call, kernels::UnaryOp op) {
 }
 
 /// In the order of axes in which the result is row-major.
-void binary(const Call& call, kernels::BinaryOp op) {
+void binary(const Call& call, kernels::BinaryOp op, bool comparison) {
   const Tensor& y = call.out[0];
-  const kernels::Type type = on_gpu::training(call, call.in[0]);
+  const bool whole = comparison && call.in[0].dtype() == DType::i64;
+  const kernels::Type type = whole ? kernels::Type::i64 : on_gpu::training(call, call.in[0]);
   const Dims order = on_gpu::row_major_order(y.layout());
   const auto operand = [&](const Tensor& t) {
     return on_gpu::permuted(broadcast_layout({t.shape(), t.strides(), 0}, y.shape()), order);
@@ -43,14 +44,18 @@ void binary(const Call& call, kernels::BinaryOp op) {
 RETORT_UNARY_OPS(RETORT_UNARY)
 #undef RETORT_UNARY
 
-#define RETORT_BINARY(op, Functor)                                             \
-  struct Binary_##op {                                                         \
-    static constexpr std::string_view name = #op;                              \
-    static void run(const Call& call) { binary(call, kernels::BinaryOp::op); } \
-  };                                                                           \
+#define RETORT_BINARY(op, comparison)                                                      \
+  struct Binary_##op {                                                                     \
+    static constexpr std::string_view name = #op;                                          \
+    static void run(const Call& call) { binary(call, kernels::BinaryOp::op, comparison); } \
+  };                                                                                       \
   [[maybe_unused]] const bool binary_##op##_registered = on_gpu::enter<Binary_##op>();
-RETORT_BINARY_OPS(RETORT_BINARY)
-RETORT_COMPARISON_OPS(RETORT_BINARY)
+#define RETORT_PLAIN(op, Functor) RETORT_BINARY(op, false)
+#define RETORT_COMPARISON(op, Functor) RETORT_BINARY(op, true)
+RETORT_BINARY_OPS(RETORT_PLAIN)
+RETORT_COMPARISON_OPS(RETORT_COMPARISON)
+#undef RETORT_COMPARISON
+#undef RETORT_PLAIN
 #undef RETORT_BINARY
 
 }  // namespace

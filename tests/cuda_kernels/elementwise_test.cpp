@@ -7,7 +7,9 @@
 #include "autograd/ops/shape.h"
 #include "cuda_kernels/copy.h"
 #include "tensor/primitive.h"
+#include "tensor/transfer.h"
 #include "tests/cuda_kernels/on_tensors.h"
+#include "tests/emulators.h"
 
 using namespace retort;
 using namespace retort::kernel_test;
@@ -39,6 +41,15 @@ k::StridedPair strides_of(const Shape& shape, const Tensor& a, const Tensor& b) 
 }
 
 }  // namespace
+
+TEST_CASE("cuda_kernels: whole numbers are compared as such, beyond what f32 tells apart") {
+  const Tensor a = Tensor::of<std::int64_t>(std::vector<std::int64_t>{(1ll << 40) + 1, -3, 7, 0}, {4}),
+               b = Tensor::of<std::int64_t>(std::vector<std::int64_t>{1ll << 40, 7}, {2, 1});
+  const Tensor x = to(a, retort::testing::kEmu), y = to(b, retort::testing::kEmu);
+  CHECK(to(equal(x, y), kCpu).values() == equal(a, b).values());
+  CHECK(to(less(x, y), kCpu).values() == less(a, b).values());
+  CHECK_THROWS_AS(x + y, DTypeError);
+}
 
 TEST_CASE("cuda_kernels: unary ops give the bits of the CPU's") {
 #define RETORT_TEST_ROW(name, Functor) {#name, k::UnaryOp::name},

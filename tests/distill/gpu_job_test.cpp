@@ -117,10 +117,15 @@ TEST_CASE("gpu job: 20 steps of an MLP with clipping and a table of answers end 
 TEST_CASE("gpu job: 20 steps of a GPT on texts and on its own writing end as on the processor, and so do its scores") {
   check_task(
       "gkd",
-      {"sources.default.batch=4", "models.student.arch=llama(context=16 width=8 depth=1 heads=2 kv_heads=1)",
+      {"sources.default.batch=2", "data.texts.count=8",
+       "models.student.arch=llama(context=16 width=8 depth=1 heads=2 kv_heads=1)",
        "models.teacher.arch=gpt2(context=16 width=8 depth=1 heads=2)",
-       "eval={set: texts, batch: 32, teacher: teacher, roles: {student: student}, prompts: {set: texts, count: 8}}"},
+       "eval={set: texts, batch: 32, teacher: teacher, roles: {student: student}, prompts: {set: texts, count: 2}}"},
       true);
+}
+
+TEST_CASE("gpu job: 20 steps of a generator, its tracker and a head by DMD2 on Gaussians end as on the processor") {
+  check_task("dmd2", {"sources.default.batch=16", "sources.data.batch=16"}, false);
 }
 
 TEST_CASE("gpu job: run.device=emu trains, saves and resumes; cuda is refused with a hint where there is none") {

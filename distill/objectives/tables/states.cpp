@@ -9,6 +9,7 @@
 #include "distill/diffusion/noising.h"
 #include "distill/diffusion/step.h"
 #include "distill/objectives/tables/entries.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -149,7 +150,7 @@ State make_decouple(TableArgs& args) {
     }
     Shape shape = z.shape();
     for (int i = 1; i < shape.rank(); ++i) shape[i] = 1;
-    const Tensor s = Tensor::from(share, shape, z.dtype());
+    const Tensor s = to(Tensor::from(share, shape, z.dtype()), z.device());
     return sqrt(1.0 - square(s)) * z + s * named(in, "noise");
   };
   return {{}, {}, value, true};
