@@ -4,20 +4,20 @@
 
 namespace retort::kernels {
 
-/// y = x with the pairs of every row of `width` features turned by t base^(-2i / width), backwards when `inverse`;
-/// pairs are (i, i + width / 2), or (2i, 2i + 1) when interleaved. f32 or bf16, angles in f64.
+/// y = x with the first `pairs` pairs of every row of `width` features turned by t rates[i], backwards when
+/// `inverse`; pairs are (i, i + pairs), or (2i, 2i + 1) when interleaved. f32 or bf16, angles in f64.
 struct Rotary {
   Type type;
   const void* x;
   void* y;
   const std::int64_t* positions;  ///< [count]
-  std::int64_t count, width;
+  const double* rates;            ///< [pairs]
+  std::int64_t count, width, pairs;
   StridedPair rows;                      ///< steps of the rows of x and y
   std::int64_t position[kMaxRank] = {};  ///< steps of the number of a row's position
   std::int64_t x_step, y_step;           ///< along a row
-  double base;
   bool interleaved, inverse;
-  float* table;  ///< scratch [count, width]
+  float* table;  ///< scratch [count, 2 pairs]
 };
 RETORT_LAUNCHER(rotary, Rotary)
 

@@ -25,6 +25,11 @@ void GradAccumulator::add(int leaf, const Tensor& contribution) {
   holds_[i] = Holds::sum;
 }
 
+void GradAccumulator::done(int leaf) {
+  if (!final_ || !leaves_) return;
+  if (const auto found = index_.find(leaves_->parameter(leaf)); found != index_.end()) final_(found->second);
+}
+
 void GradAccumulator::zero() { holds_.assign(sums_.size(), Holds::old); }
 
 void GradAccumulator::scale(double factor) {
@@ -39,6 +44,12 @@ const std::vector<Tensor>& GradAccumulator::grads() {
       holds_[i] = Holds::zeros;
     }
   return sums_;
+}
+
+const Tensor& GradAccumulator::shared_grad(std::size_t i) {
+  if (holds_[i] == Holds::old) fill_(sums_[i], 0);
+  holds_[i] = Holds::sum;
+  return sums_[i];
 }
 
 std::vector<Tensor> GradAccumulator::reached() const {

@@ -7,6 +7,9 @@ namespace retort::cli {
 
 /// `overrides` are key.path=value; `command` is the command line as typed, kept in the run folder.
 int run(const std::string& job, const std::vector<std::string>& overrides, const std::vector<std::string>& command);
+/// Runs a job on `ranks` processes of this machine, or goes on with a run folder; the first failure ends the others, and
+/// its code is returned.
+int launch(int ranks, const std::string& job, const std::vector<std::string>& overrides);
 int resume(const std::string& folder, const std::vector<std::string>& command);
 int plan(const std::string& job, const std::vector<std::string>& overrides);
 /// Writes what fixed roles answer to a job's texts (stores of kind top_k) into its folder, for jobs to read.

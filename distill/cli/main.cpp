@@ -13,6 +13,7 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  retort run fashion_kd                    distil on Fashion-MNIST, built-in job\n"
     "  retort run job.yaml optim.student.adamw.lr=0.001 job.name=slow\n"
+    "  retort launch -n 2 fashion_edm           on two processes of this machine that share every batch\n"
     "  retort resume runs/fashion_kd            continue a run that was stopped or killed\n"
     "  retort plan fashion_kd                   memory and steps before anything runs\n"
     "  retort inspect model.safetensors         tensors and metadata of a file, of any format; checksums of ours\n"
@@ -59,6 +60,11 @@ int main(int argc, char** argv) {
   };
   add("run", "Run a job, by name or file, in a new run folder", "job", true, true,
       [&] { return cli::run(target, overrides, command); });
+  int ranks = 0;
+  add("launch", "Run a job on several processes of this machine", "job", true, true,
+      [&] { return cli::launch(ranks, target, overrides); })
+      ->add_option("-n", ranks, "how many")
+      ->required();
   add("resume", "Continue a run from its newest checkpoint", "run", true, false,
       [&] { return cli::resume(target, command); });
   add("plan", "Predict memory and steps of a job without running it", "job", true, true,

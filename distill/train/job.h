@@ -28,7 +28,8 @@ struct KeepBest {
 struct RunSpec {
   std::int64_t log_every = 50, save_every = 0;  ///< save_every 0: only at the end of phases
   int keep_last = 3;
-  int threads = 0;  ///< 0: as the OpenMP runtime decides
+  int threads = 0;      ///< 0: as the OpenMP runtime decides
+  double timeout = 30;  ///< seconds after which a silent rank is given up
   KeepBest keep_best;
 };
 

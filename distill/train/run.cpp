@@ -23,7 +23,9 @@ std::string summary(const Evaluation& e) {
 
 class Run {
  public:
-  Run(Job& job, RunFolder& folder, const RunObserver& observer) : job_(job), folder_(folder), observer_(observer) {}
+  /// On several ranks all but the first have no folder of their own, and write nothing.
+  Run(Job& job, RunFolder* folder, const fs::path& path, const RunObserver& observer, Communicator* ranks)
+      : job_(job), folder_(folder), path_(path), observer_(observer), ranks_(ranks) {}
 
   RunResult go() {
     start();
@@ -37,9 +39,9 @@ class Run {
       const bool save_now = phase_ended || (job_.run.save_every > 0 && at % job_.run.save_every == 0);
       if (evaluate_now) measure(phase, save_now);
       if (save_now) save();
-      if (!trainer_->finished() && observer_.stop_requested()) {
+      if (!trainer_->finished() && stop_requested()) {
         if (!save_now) save();
-        say(fmt::format("stopped at step {} on request; continue with: retort resume {}", at, folder_.path().string()));
+        say(fmt::format("stopped at step {} on request; continue with: retort resume {}", at, path_.string()));
         return result;
       }
     }
@@ -48,22 +50,53 @@ class Run {
   }
 
  private:
+  bool leads() const { return folder_ != nullptr; }
+
   void say(const std::string& text) {
-    folder_.log(text);
+    if (!leads()) return;
+    folder_->log(text);
     observer_.line(text);
+  }
+
+  /// All ranks stop at the same step.
+  bool stop_requested() {
+    std::vector<std::int64_t> asked{observer_.stop_requested() ? 1 : 0};
+    if (ranks_) ranks_->all_reduce(asked, Reduction::max, "stop");
+    return asked[0] != 0;
+  }
+
+  /// Rank 0 first, so that the others find what it wrote.
+  void tables_in_turn() {
+    if (!leads()) ranks_->barrier("tables");
+    fill_tables(job_, path_);
+    if (leads() && ranks_) ranks_->barrier("tables");
+  }
+
+  /// The newest checkpoint, by the view of rank 0.
+  std::optional<Checkpoint> starting_point() {
+    std::optional<Checkpoint> newest;
+    if (leads()) newest = newest_checkpoint(path_);
+    if (!ranks_) return newest;
+    std::vector<std::int64_t> step{newest ? newest->step : -1};
+    ranks_->broadcast(step, 0, "checkpoint");
+    if (leads() || step[0] < 0) return newest;
+    for (const Checkpoint& c : list_checkpoints(path_))
+      if (c.step == step[0]) return c;
+    throw IoError("{}: rank {} does not see the checkpoint of step {}; hint: all ranks need the same files",
+                  path_.string(), ranks_->rank(), step[0]);
   }
 
   void start() {
     const auto t = Time::now();
-    fill_tables(job_, folder_.path());
+    tables_in_turn();
     if (!job_.tables.empty()) say(fmt::format("teacher answers ready in {:.1f} s", seconds_since(t)));
-    trainer_ = std::make_unique<Trainer>(job_.setup);
-    if (const auto newest = newest_checkpoint(folder_.path())) {
+    trainer_ = std::make_unique<Trainer>(job_.setup, ranks_);
+    if (const auto newest = starting_point()) {
       info_ = load_checkpoint(newest->path, job_.setup, *trainer_);
-      if (info_.best_step >= 0) folder_.mark_best(info_.best_step);
+      if (leads() && info_.best_step >= 0) folder_->mark_best(info_.best_step);
       say(fmt::format("continuing at step {} of {}", info_.step, trainer_->total_steps()));
     }
-    folder_.rewind_metrics(trainer_->step());
+    if (leads()) folder_->rewind_metrics(trainer_->step());
     interval_begin_ = Time::now();
     interval_step_ = begin_step_ = trainer_->step();
     begin_ = interval_begin_;
@@ -74,6 +107,7 @@ class Run {
     const std::int64_t rows = samples_per_step();
     const Metrics metrics = trainer_->advance();
     const std::int64_t at = trainer_->step();
+    if (!leads()) return;
     if (at % job_.run.log_every != 0 && at != trainer_->total_steps()) return;
     const double elapsed = seconds_since(interval_begin_), steps = static_cast<double>(at - interval_step_);
     Metrics line = metrics;
@@ -81,7 +115,7 @@ class Run {
     line.emplace_back("samples_per_s", steps * static_cast<double>(rows) / elapsed);
     line.emplace_back("mem/peak", static_cast<double>(MemoryAccount::current_account().peak()));
     line.emplace_back("mem/resident", static_cast<double>(peak_resident_bytes()));
-    folder_.write_metrics(at, line);
+    folder_->write_metrics(at, line);
     const double left = seconds_since(begin_) / static_cast<double>(at - begin_step_) *
                         static_cast<double>(trainer_->total_steps() - at);
     observer_.progress(
@@ -102,12 +136,13 @@ class Run {
 
   /// Evaluates the roles that the phase trains; remembers the best when a checkpoint will be there to point at.
   void measure(const std::string& phase, bool saving) {
+    if (!leads()) return;
     const auto begin = Time::now();
     for (const auto& [role, words] : job_.eval.roles) {
       if (!moves(role, phase)) continue;
       const Evaluation e = evaluate_role(job_, role);
       const Metrics metrics = metrics_of(role, e);
-      folder_.write_metrics(trainer_->step(), metrics);
+      folder_->write_metrics(trainer_->step(), metrics);
       say(fmt::format("step {}: {} {} ({:.1f} s)", trainer_->step(), words, summary(e), seconds_since(begin)));
       if (saving) keep_best(metrics);
     }
@@ -137,16 +172,18 @@ class Run {
   }
 
   void save() {
+    if (!leads()) return;
     info_.step = trainer_->step();
-    folder_.save_checkpoint(info_.step,
-                            [&](const fs::path& tmp) { save_checkpoint(tmp, job_.setup, *trainer_, info_); });
-    if (info_.best_step == info_.step) folder_.mark_best(info_.step);
-    folder_.prune_checkpoints(job_.run.keep_last);
+    folder_->save_checkpoint(info_.step,
+                             [&](const fs::path& tmp) { save_checkpoint(tmp, job_.setup, *trainer_, info_); });
+    if (info_.best_step == info_.step) folder_->mark_best(info_.step);
+    folder_->prune_checkpoints(job_.run.keep_last);
   }
 
   void finish(RunResult& result) {
     result.finished = true;
     observer_.all_saved();
+    if (!leads()) return;
     drop_tables(job_);
     for (const auto& [role, words] : job_.eval.roles) result.evaluations.emplace_back(words, evaluate_role(job_, role));
     judge_set(result);
@@ -159,7 +196,7 @@ class Run {
     result.memory = {job_.predicted_peak, MemoryAccount::current_account().peak(), peak_resident_bytes()};
     say(result.memory.text());
     report(result);
-    say(fmt::format("report: {}", (folder_.path() / "report.html").string()));
+    say(fmt::format("report: {}", (path_ / "report.html").string()));
   }
 
   /// Networks trained on the synthetic set from scratch; one evaluation for each row of the table.
@@ -169,8 +206,8 @@ class Run {
     for (const ProtocolRow& row : protocol_) {
       const std::string name = fmt::format("{}, {}", row.images, row.view);
       result.evaluations.emplace_back(name, Evaluation{job_.eval.data.set->size(), row.spread.mean, 0});
-      folder_.write_metrics(trainer_->step(), {{"acc/set/" + name, row.spread.mean},
-                                               {"acc/set deviation/" + name, row.spread.deviation}});
+      folder_->write_metrics(trainer_->step(), {{"acc/set/" + name, row.spread.mean},
+                                                {"acc/set deviation/" + name, row.spread.deviation}});
     }
     table_ = protocol_table(*job_.protocol, protocol_);
     say_lines(table_);
@@ -209,21 +246,20 @@ class Run {
     if (!job_.generation) return;
     generated_ = run_generation(*job_.generation, job_.setup, job_.eval.data);
     if (job_.generation->reference)
-      folder_.write_metrics(trainer_->step(), {{"frechet/real test images", generated_.floor}});
+      folder_->write_metrics(trainer_->step(), {{"frechet/real test images", generated_.floor}});
     std::vector<std::pair<std::string, Tensor>> samples;
     for (std::size_t i = 0; i < generated_.rows.size(); ++i) {
       const GeneratedRow& row = generated_.rows[i];
       samples.emplace_back(row_file(row.name), row.shown);
       const auto picture = samples_png(*job_.generation, i, row);
       if (!picture.empty())
-        write_file_atomic(folder_.path() / ("samples_" + row_file(row.name) + ".png"),
-                          std::as_bytes(std::span(picture)));
+        write_file_atomic(path_ / ("samples_" + row_file(row.name) + ".png"), std::as_bytes(std::span(picture)));
       if (job_.generation->reference)
-        folder_.write_metrics(trainer_->step(), {{"frechet/" + row.name, row.spread.mean},
-                                                 {"frechet deviation/" + row.name, row.spread.deviation},
-                                                 {"network calls/" + row.name, static_cast<double>(row.calls)}});
+        folder_->write_metrics(trainer_->step(), {{"frechet/" + row.name, row.spread.mean},
+                                                  {"frechet deviation/" + row.name, row.spread.deviation},
+                                                  {"network calls/" + row.name, static_cast<double>(row.calls)}});
     }
-    save_tensors(folder_.path() / "samples.h5", samples);
+    save_tensors(path_ / "samples.h5", samples);
     say_lines(generation_table(*job_.generation, generated_));
   }
 
@@ -274,7 +310,7 @@ class Run {
     }
     ReportTable memory{"Memory", {}, result.memory.text()};
     data.tables.push_back(memory);
-    write_report(folder_.path(), data);
+    write_report(path_, data);
   }
 
   /// Sixteen test images with what student and teacher say of them.
@@ -300,8 +336,10 @@ class Run {
   }
 
   Job& job_;
-  RunFolder& folder_;
+  RunFolder* folder_;
+  fs::path path_;
   const RunObserver& observer_;
+  Communicator* ranks_;
   std::unique_ptr<Trainer> trainer_;
   std::vector<ProtocolRow> protocol_;
   std::string table_;
@@ -312,7 +350,18 @@ class Run {
 };
 }  // namespace
 
-RunResult run_job(Job& job, RunFolder& folder, const RunObserver& observer) { return Run(job, folder, observer).go(); }
+RunResult run_job(Job& job, RunFolder& folder, const RunObserver& observer) {
+  return Run(job, &folder, folder.path(), observer, nullptr).go();
+}
+
+RunResult run_job(Job& job, RunFolder* folder, const fs::path& path, const RunObserver& observer, Communicator& ranks) {
+  try {
+    return Run(job, folder, path, observer, &ranks).go();
+  } catch (const std::exception& e) {
+    ranks.give_up(e.what());
+    throw;
+  }
+}
 
 PlanReport plan_job(Job& job) {
   PlanReport report;

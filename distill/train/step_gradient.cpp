@@ -6,6 +6,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/shape.h"
+#include "distill/train/ranks.h"
 #include "tensor/transfer.h"
 
 namespace retort {
@@ -17,16 +18,18 @@ std::int64_t Draws::size(const Source& source, std::int64_t rows) const {
 
 DrawRequest Draws::request(const std::string& name, std::size_t update, std::int64_t rows, std::size_t i) const {
   const Source& source = *setup_.sources.at(name);
-  const std::int64_t wanted = size(source, rows), first = static_cast<std::int64_t>(i) * wanted;
+  const RankRows own = rows_of(source, ranks_);
+  const std::int64_t wanted = size(source, rows), first = own.begin + static_cast<std::int64_t>(i) * wanted;
   const std::string stream = source.fresh ? fmt::format("source/{}/{}", name, update) : "source/" + name;
-  return {clock_.step, step_, first, std::min(wanted, source.batch - first), stream, clock_};
+  return {clock_.step, step_, first, std::min(wanted, own.end - first), stream, clock_};
 }
 
 const std::vector<Batch>& Draws::plain(const std::string& name, std::size_t update, std::int64_t rows) {
   const Source& source = *setup_.sources.at(name);
   std::vector<Batch>& list = drawn_[source.fresh ? fmt::format("{}/{}", name, update) : name];
   if (!list.empty()) return list;
-  for (std::size_t i = 0; static_cast<std::int64_t>(i) * size(source, rows) < source.batch; ++i) {
+  const RankRows own = rows_of(source, ranks_);
+  for (std::size_t i = 0; static_cast<std::int64_t>(i) * size(source, rows) < own.end - own.begin; ++i) {
     Pass pass{static_cast<std::uint32_t>(step_), Rng(setup_.seed), true, nullptr, nullptr};
     list.push_back(source.draw(request(name, update, rows, i), setup_.roles, pass));
   }
@@ -52,18 +55,56 @@ StepGradient::StepGradient(const Setup& setup, const UpdateSpec& update, const W
     Share s{&term, 0, 0, name, setup.term_source.at(name), update.group[k], weight.is_zero(), {}};
     for (const Batch& b : batches_of(s.source)) s.units += term.units(b);
     if (term.scope() != Scope::sample) s.units = 1;
-    if (s.units > 0) s.scale = weight.at(where.clock) / s.units;
     outcome_.shown[name] = 0;
     shares_.push_back(std::move(s));
   }
+  scale_shares();
+}
+
+void StepGradient::scale_shares() {
+  if (Communicator* ranks = draws_.ranks()) {
+    std::vector<double> units;
+    for (const Share& s : shares_) units.push_back(s.units);
+    sum_over(*ranks, units, "units");
+    for (std::size_t k = 0; k < units.size(); ++k)
+      if (shares_[k].term->scope() == Scope::sample) shares_[k].units = units[k];
+  }
+  for (std::size_t k = 0; k < shares_.size(); ++k)
+    if (shares_[k].units > 0) shares_[k].scale = update_.terms[k].second.at(where_.clock) / shares_[k].units;
+}
+
+void StepGradient::share_outcome(Communicator& ranks) {
+  std::vector<double> values{outcome_.total};
+  for (const auto& [name, value] : outcome_.shown) values.push_back(value);
+  sum_over(ranks, values, "losses");
+  outcome_.total = values[0];
+  std::size_t next = 1;
+  for (auto& [name, value] : outcome_.shown) value = values[next++];
+  if (!outcome_.stats.empty()) outcome_.stats = mean_statistics(ranks, outcome_.stats);
+  std::vector<StorePut> puts;
+  for (const PutSpec& spec : update_.puts) {
+    Tensors index, rows;
+    for (const StorePut& own : outcome_.puts)
+      if (own.store == spec.store) {
+        index.push_back(own.index);
+        rows.push_back(own.values);
+      }
+    puts.push_back({spec.store, gather_rows(&ranks, concat(index, 0)).all, gather_rows(&ranks, concat(rows, 0)).all});
+  }
+  outcome_.puts = std::move(puts);
 }
 
 Outcome StepGradient::run(std::span<const std::unique_ptr<GradAccumulator>> groups) {
   for (Share& s : shares_)
-    if (s.term->scope() == Scope::batch && batches_of(s.source).size() > 1) gather(s);
-  std::size_t rounds = 0;
-  for (const Share& s : shares_) rounds = std::max(rounds, batches_of(s.source).size());
-  for (std::size_t i = 0; i < rounds; ++i) pull(i, groups);
+    if (is_cut(s)) gather(s);
+  for (const Share& s : shares_) rounds_ = std::max(rounds_, batches_of(s.source).size());
+  Communicator* ranks = draws_.ranks();
+  const std::string tag = fmt::format("gradient {}", fmt::join(update_.train, "+"));
+  if (ranks)
+    for (const auto& group : groups) reducers_.push_back(std::make_unique<GradReducer>(*ranks, *group, tag));
+  for (std::size_t i = 0; i < rounds_; ++i) pull(i, groups);
+  if (ranks) share_outcome(*ranks);
+  for (const auto& reducer : reducers_) reducer->finish();
   return std::move(outcome_);
 }
 
@@ -89,18 +130,22 @@ void StepGradient::gather(Share& s) {
       for (std::size_t k = 0; k < signals[r].size(); ++k) parts[r][k].push_back(stop_gradient(signals[r][k]));
     }
   }
+  Communicator* ranks = draws_.ranks();
   Tape tape;
   Signals whole(reads.size());
   Tensors live;
+  std::vector<std::int64_t> first;  // own row of each live signal
   for (std::size_t r = 0; r < reads.size(); ++r)
     for (const Tensors& pieces : parts[r]) {
-      whole[r].push_back(concat(pieces, 0));
+      const GatheredRows rows = gather_rows(ranks, concat(pieces, 0));
+      whole[r].push_back(rows.all);
       if (!reads[r].live) continue;
+      first.push_back(rows.first);
       whole[r].back() = tape.watch(whole[r].back());
       live.push_back(whole[r].back());
     }
-  const Batch batch = joined(batches_of(s.source));
-  const Part part = s.term->eval({batch, whole, where_.clock, joined(states), schedule});
+  const Batch batch = gather_rows(ranks, joined(batches_of(s.source)));
+  const Part part = s.term->eval({batch, whole, where_.clock, gather_rows(ranks, joined(states)), schedule});
   note(s, part, batch);
   const Tensors g = tape.gradients(part.total, live);
   s.cotangents.assign(batches_of(s.source).size(), std::vector<Tensors>(reads.size()));
@@ -108,8 +153,8 @@ void StepGradient::gather(Share& s) {
   for (std::size_t r = 0; r < reads.size(); ++r) {
     if (!reads[r].live) continue;
     for (const Tensors& pieces : parts[r]) {
+      std::int64_t row = first[next];
       const Tensor scaled = g[next++] * s.scale;
-      std::int64_t row = 0;
       for (std::size_t i = 0; i < pieces.size(); ++i) {
         s.cotangents[i][r].push_back(slice(scaled, 0, row, row + pieces[i].shape()[0]));
         row += pieces[i].shape()[0];
@@ -174,11 +219,15 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
     cotangents[s.group].push_back(Tensor::scalar(s.scale, part.total.dtype(), part.total.device()));
   }
   for (auto& [source, answer] : answers) collect_puts(source, batches.at(source), answer);
+  const bool last = i + 1 == rounds_ && !reducers_.empty();
   for (std::size_t group = 0; group < groups.size(); ++group) {
-    if (outputs[group].empty()) continue;
-    groups[group]->attach(leaves);
-    const Record record = group + 1 < groups.size() ? Record::keep : Record::release;
-    tape.backward(outputs[group], cotangents[group], *groups[group], record);
+    if (last) reducers_[group]->last_walk();
+    if (!outputs[group].empty()) {
+      groups[group]->attach(leaves);
+      const Record record = group + 1 < groups.size() ? Record::keep : Record::release;
+      tape.backward(outputs[group], cotangents[group], *groups[group], record);
+    }
+    if (last) reducers_[group]->flush();
   }
 }
 
@@ -197,6 +246,7 @@ void StepGradient::note(const Share& s, const Part& part, const Batch& batch) {
         where_.step, s.name, fmt::join(std::span(ids).first(std::min<std::size_t>(ids.size(), 8)), " "),
         ids.size() > 8 ? " ..." : "");
   }
+  if (is_cut(s) && draws_.ranks() && draws_.ranks()->rank() > 0) return;  // all have the same value, which counts once
   outcome_.total += s.scale * total;
   if (s.units > 0) outcome_.shown[s.name] += to(part.shown, kCpu).item() / s.units;
 }

@@ -5,7 +5,7 @@
 #include "distill/train/answers.h"
 #include "distill/train/phase.h"
 #include "distill/train/setup.h"
-#include "nn/grad_accumulator.h"
+#include "nn/grad_reduce.h"
 
 namespace retort {
 
@@ -23,11 +23,14 @@ struct Outcome {
   std::vector<StorePut> puts;
 };
 
-/// Samples of the sources at one step. What depends on weights is kept as it was when it was first drawn, so that all
-/// updates of a step see one draw, unless a source is `fresh`.
+/// Samples of the sources at one step, of which a rank draws its own rows. What depends on weights is kept as it was
+/// when it was first drawn, so that all updates of a step see one draw, unless a source is `fresh`.
 class Draws {
  public:
-  Draws(const Setup& setup, const Clock& clock, std::int64_t step) : setup_(setup), clock_(clock), step_(step) {}
+  Draws(const Setup& setup, const Clock& clock, std::int64_t step, Communicator* ranks)
+      : setup_(setup), clock_(clock), step_(step), ranks_(ranks) {}
+  /// Null: one process has all rows.
+  Communicator* ranks() const { return ranks_; }
   /// Micro-batches of update `update`, without tape; `rows` 0: as the source says.
   const std::vector<Batch>& plain(const std::string& source, std::size_t update, std::int64_t rows);
   /// The same micro-batch drawn again under the tape of `pass`.
@@ -41,6 +44,7 @@ class Draws {
   const Setup& setup_;
   Clock clock_;
   std::int64_t step_;
+  Communicator* ranks_;
   std::map<std::string, std::vector<Batch>> drawn_;
 };
 
@@ -48,6 +52,8 @@ class Draws {
 /// micro-batch at a time; `batch` terms over several micro-batches take two passes: signals of all of them without
 /// tape, the cotangent on the joined signals, then the pull-back piece by piece. Where all terms of a source have
 /// weight 0 for good (a validation loss), roles answer in inference mode, without tape.
+/// On several ranks N_k, what is shown and the gradients are those of the global batch. A `batch` term is then always
+/// gathered: every rank evaluates it on all signals, and pulls back its own rows.
 class StepGradient {
  public:
   /// `where` says at which step of its phase and of the run the update stands.
@@ -80,6 +86,13 @@ class StepGradient {
   }
   /// Its role moves in this update, so its samples carry the tape.
   bool is_live(const std::string& source) const { return trained_.contains(setup_.sources.at(source)->role()); }
+  /// It is gathered from micro-batches, or from ranks.
+  bool is_cut(const Share& s) const {
+    return s.term->scope() == Scope::batch && (draws_.ranks() || batches_of(s.source).size() > 1);
+  }
+  void scale_shares();
+  /// Makes the outcome that of the global batch.
+  void share_outcome(Communicator& ranks);
   void gather(Share& s);
   /// Places where a term is pulled back.
   std::set<std::string> live_places() const;
@@ -95,6 +108,8 @@ class StepGradient {
   Where where_;
   std::set<std::string> trained_;
   std::vector<Share> shares_;
+  std::size_t rounds_ = 0;                              // of micro-batches
+  std::vector<std::unique_ptr<GradReducer>> reducers_;  // by group; none on one process
   Outcome outcome_;
 };
 

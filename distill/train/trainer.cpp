@@ -5,6 +5,7 @@
 
 #include "autograd/ops/arithmetic.h"
 #include "distill/data/pixel_set.h"
+#include "distill/train/ranks.h"
 #include "nn/init.h"
 #include "nn/optim/clip.h"
 #include "nn/optim/split_momentum.h"
@@ -18,7 +19,9 @@ void put_between(const Tensor& value, double low, double high) {
 }
 }  // namespace
 
-Trainer::Trainer(Setup& setup) : setup_(setup) {
+Trainer::Trainer(Setup& setup, Communicator* ranks)
+    : setup_(setup), ranks_(ranks && ranks->world() > 1 ? ranks : nullptr) {
+  if (ranks_) check_ranks(setup, *ranks_);
   for (const auto& [name, spec] : setup.followers)
     followers_.emplace_back(name, Follower(spec, *setup.roles.at(name).model, *setup.roles.at(spec.of).model));
   begin_phase();
@@ -145,7 +148,7 @@ Metrics Trainer::advance() {
   const bool meta = setup_.device.kind == DeviceKind::meta;
   draw_params();
   if (phase_step_ == 0) record(0);
-  Draws draws(setup_, clock(), global_step_);
+  Draws draws(setup_, clock(), global_step_, ranks_);
   for (std::size_t i = 0; i < updates_.size(); ++i) {
     Update& u = updates_[i];
     if (phase_step_ % u.spec->every != 0) continue;
@@ -207,7 +210,7 @@ void Trainer::finish_phase() {
 std::map<std::string, Tensor> Trainer::gradients(std::size_t index, std::int64_t micro_batch) {
   Update& u = updates_.at(index);
   draw_params();
-  Draws draws(setup_, clock(), global_step_);
+  Draws draws(setup_, clock(), global_step_, ranks_);
   differentiate(index, micro_batch, draws);
   Metrics weights;
   combine(u, weights);

@@ -12,7 +12,10 @@ namespace retort {
 
 class Trainer {
  public:
-  explicit Trainer(Setup& setup);
+  /// With `ranks` this is one of several, each of which has a trainer of its own and draws its rows of every batch;
+  /// gradients, losses and running statistics are those of the global batch, the same bits on all. Throws ConfigError
+  /// for what ranks cannot share (distill/train/ranks.h).
+  explicit Trainer(Setup& setup, Communicator* ranks = nullptr);
 
   bool finished() const { return phase_ >= setup_.phases.size(); }
   std::int64_t step() const { return global_step_; }  ///< optimiser steps done, all phases
@@ -60,6 +63,7 @@ class Trainer {
   [[noreturn]] void report_gradient(const Update& u) const;
 
   Setup& setup_;
+  Communicator* ranks_;  ///< null: alone
   std::size_t phase_ = 0;
   std::int64_t phase_step_ = 0, global_step_ = 0;
   std::vector<Update> updates_;

@@ -35,7 +35,7 @@ struct Greeting {
 static_assert(std::has_unique_object_representations_v<Greeting>);
 
 /// What rank 0 answers: a refusal's length, then its text; or 0, then the addresses of all ranks.
-struct Answer {
+struct Welcome {
   std::uint64_t magic = kMagic, token = 0, refusal = 0;
 };
 struct AddressRecord {
@@ -44,11 +44,11 @@ struct AddressRecord {
 };
 
 template <class T>
-std::span<const std::byte> bytes_of(const T& value) {
+std::span<const std::byte> wire_bytes(const T& value) {
   return std::as_bytes(std::span(&value, 1));
 }
 template <class T>
-std::span<std::byte> room_of(T& value) {
+std::span<std::byte> wire_room(T& value) {
   return std::as_writable_bytes(std::span(&value, 1));
 }
 
@@ -88,7 +88,7 @@ class Door {
     while (true) {
       for (std::size_t i = 0; i < comers_.size(); ++i) {
         Comer& c = comers_[i];
-        const long n = c.socket.read_some(room_of(c.greeting).subspan(c.read));
+        const long n = c.socket.read_some(wire_room(c.greeting).subspan(c.read));
         c.read += static_cast<std::size_t>(std::max(n, 0L));
         const bool whole = c.read == sizeof(Greeting);
         if (n >= 0 && !whole) continue;
@@ -174,11 +174,11 @@ Directory receive_all(Door& door, const Greeting& own, Deadline deadline, CommOp
   }
   if (problem.empty() && std::any_of(there.begin() + 1, there.end(), [](const Socket& s) { return !s; }))
     problem = missing(there, 1, waited);
-  const Answer answer{kMagic, directory.token, std::min(problem.size(), kLongestRefusal)};
+  const Welcome answer{kMagic, directory.token, std::min(problem.size(), kLongestRefusal)};
   const Deadline soon = Time::now() + std::chrono::seconds(2);
   for (auto* list : {&there, &refused})
     for (const Socket& s : *list) {
-      if (!s || !s.write_all(bytes_of(answer), soon)) continue;
+      if (!s || !s.write_all(wire_bytes(answer), soon)) continue;
       if (problem.empty())
         s.write_all(std::as_bytes(std::span(directory.addresses)), soon);
       else
@@ -190,8 +190,8 @@ Directory receive_all(Door& door, const Greeting& own, Deadline deadline, CommOp
 
 /// Any other rank: shows itself to rank 0 and hears where the others are.
 Directory ask_rank_0(const Socket& s, const Greeting& own, const TcpPlace& place, Deadline deadline) {
-  Answer answer;
-  if (!s.write_all(bytes_of(own), deadline) || !s.read_all(room_of(answer), deadline))
+  Welcome answer;
+  if (!s.write_all(wire_bytes(own), deadline) || !s.read_all(wire_room(answer), deadline))
     throw CommError("comm: rank {}: no answer from rank 0 at {}:{}", own.rank, place.host, place.port);
   if (answer.magic != kMagic || answer.refusal > kLongestRefusal)
     throw CommError("comm: rank {}: what answers at {}:{} is not rank 0", own.rank, place.host, place.port);
@@ -227,7 +227,7 @@ TcpLinks meet(const TcpPlace& place, const JobIdentity& identity, const CommOpti
     for (const Purpose purpose : {Purpose::data, Purpose::control}) {
       Socket s = connect_to(where, deadline);
       own.purpose = purpose;
-      if (!s.write_all(bytes_of(own), deadline)) throw CommError("comm: rank {}: rank {} broke off", place.rank, r);
+      if (!s.write_all(wire_bytes(own), deadline)) throw CommError("comm: rank {}: rank {} broke off", place.rank, r);
       (purpose == Purpose::data ? links.data : links.control)[static_cast<std::size_t>(r)] = std::move(s);
     }
   }

@@ -66,7 +66,7 @@ int try_connect(const Socket& s, const addrinfo& a, Deadline deadline) {
 }
 
 template <class Get>
-SocketAddress address_of(const Socket& s, const Get& get) {
+SocketAddress endpoint_of(const Socket& s, const Get& get) {
   sockaddr_storage a{};
   socklen_t size = sizeof a;
   char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -154,8 +154,8 @@ Socket accept_from(const Socket& listener) {
   return s;
 }
 
-SocketAddress local_address(const Socket& s) { return address_of(s, ::getsockname); }
-SocketAddress peer_address(const Socket& s) { return address_of(s, ::getpeername); }
+SocketAddress local_address(const Socket& s) { return endpoint_of(s, ::getsockname); }
+SocketAddress peer_address(const Socket& s) { return endpoint_of(s, ::getpeername); }
 
 Bell::Bell() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!fd_) throw CommError("comm: no eventfd: {}", std::strerror(errno));

@@ -12,15 +12,6 @@ namespace retort {
 
 namespace {
 
-/// The angle of each pair at position 1: as given, or powers of the base.
-std::vector<double> rates_of(const RotaryRates& attrs, std::int64_t n) {
-  if (!attrs.rates.empty()) return attrs.rates;
-  std::vector<double> rates;
-  for (std::int64_t i = 0; i < n / 2; ++i)
-    rates.push_back(std::pow(attrs.base, -2.0 * static_cast<double>(i) / static_cast<double>(n)));
-  return rates;
-}
-
 /// Per position the cosines of all pairs, then the sines, in the order of `positions`. Angles are f64: positions may be
 /// large.
 template <class C>

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,11 @@ class Child {
       execv(RETORT_PROGRAM, argv.data());
       _exit(127);
     }
+  }
+  /// Processes that it has started and that still run, oldest first.
+  std::vector<pid_t> children() const {
+    std::ifstream list(fmt::format("/proc/{}/task/{}/children", pid_, pid_));
+    return {std::istream_iterator<pid_t>(list), {}};
   }
   void send(int signal) const { kill(pid_, signal); }
   bool ended() { return ended_ = ended_ || waitpid(pid_, &status_, WNOHANG) == pid_; }
