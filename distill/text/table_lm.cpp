@@ -3,6 +3,7 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/create.h"
 #include "autograd/ops/shape.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -61,7 +62,7 @@ Tensor TableLm::hidden(const Tensor& tokens, Ctx&, const DecodeState& state) con
       at.push_back(state_of(
           std::span(ids).subspan(static_cast<std::size_t>(i * seen + begin), static_cast<std::size_t>(k + 1 - begin))));
     }
-  return one_hot(Tensor::of<std::int64_t>(at, {n, t}), states(), dtype);
+  return to(one_hot(Tensor::of<std::int64_t>(at, {n, t}), states(), dtype), table.value.device());
 }
 
 KvCache TableLm::new_cache(std::int64_t batch, std::int64_t capacity, DType) const {

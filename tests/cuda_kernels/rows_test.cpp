@@ -10,7 +10,7 @@
 #include "cuda_kernels/norm.h"
 #include "cuda_kernels/reduce.h"
 #include "cuda_kernels/softmax.h"
-#include "tests/cuda_kernels/on_tensors.h"
+#include "tests/cuda_kernels/on_emulators.h"
 
 using namespace retort;
 using namespace retort::kernel_test;
@@ -162,4 +162,16 @@ TEST_CASE("cuda_kernels: every divergence, over all outcomes and the likeliest, 
           CHECK(distance(download_tensor(stream, dx, shape, t), gradients_of(op, {s}, cotangent)[0]) < tolerance(t));
         }
   });
+}
+
+TEST_CASE("cuda_kernels: a divergence between linear heads with biases, over more rows than a chunk of logits") {
+  const DType t = DType::bf16;
+  const Tensor hidden = sample({1030, 3}, t, 1), teacher = sample({1030, 2}, t, 2);
+  const std::vector<Tensor> inputs{hidden, sample({5, 3}, t, 3), sample({5}, t, 4)};
+  const Tensor weight = sample({5, 2}, t, 5);
+  const auto f = [&](const std::vector<Tensor>& in, Device device) {
+    return linear_divergence({DivergenceKind::js, .3}, {in[0], in[1], in[2]},
+                             {to(teacher, device), to(weight, device), {}});
+  };
+  check_on_emulators(f, inputs, sample({1030}, DType::f32, 6), t);
 }

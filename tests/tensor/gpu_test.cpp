@@ -15,6 +15,7 @@
 #include "autograd/ops/linalg.h"
 #include "autograd/ops/pool.h"
 #include "autograd/ops/shape.h"
+#include "autograd/tape.h"
 #include "nn/optim/clip.h"
 #include "tensor/optim_attrs.h"
 #include "tensor/primitive.h"
@@ -139,6 +140,18 @@ TEST_CASE("gpu: what a kernel did wrong is an error that names it, and the devic
   // A library's answer reads as a kernel does.
   const Tensor pooled = avg_pool2d(Tensor::empty({1, 1, 4, 4}, DType::f32, emu));
   CHECK_THROWS_WITH_AS(GpuDevice::of(emu).synchronize(), doctest::Contains("avg_pool2d"), CudaError);
+}
+
+TEST_CASE("gpu: constants go to a device; what a tape tracks is not copied away from its derivative") {
+  const Tensor x = randn({3});
+  Tape tape;
+  const Tensor leaf = tape.watch(x);
+  CHECK(to(constant_on(x, kEmu), kCpu).values() == x.values());
+  CHECK(constant_on(leaf, kCpu).lift() == leaf.lift());
+  CHECK_THROWS_WITH_AS(constant_on(leaf, kEmu), doctest::Contains("has no derivative"), AutogradError);
+  CHECK_FALSE(constant_on(Tensor(), kEmu).defined());
+  CHECK(host_of(kEmu) == kCpu);
+  CHECK(host_of(kMeta) == kMeta);
 }
 
 TEST_CASE("gpu: f64 and ops without a kernel are refused by name") {
