@@ -91,6 +91,14 @@ bool Tokenizer::is_special(std::int64_t id) const {
   return added != nullptr && added->special;
 }
 
+bool Tokenizer::spells_bytes() const { return parts_->spells_bytes; }
+
+std::int64_t Tokenizer::bytes_of(std::int64_t id) const {
+  const auto text = token(id);
+  if (!text || is_special(id)) return 0;
+  return static_cast<std::int64_t>(from_byte_alphabet(*text).value_or(*text).size());
+}
+
 const std::string& Tokenizer::kind() const { return parts_->model->kind; }
 
 Tokenizer open_tokenizer(const std::filesystem::path& path) {

@@ -39,6 +39,10 @@ class Tokenizer {
   std::optional<std::string> token(std::int64_t id) const;
   /// Whether the id stands for a mark rather than for text.
   bool is_special(std::int64_t id) const;
+  /// Whether tokens spell the bytes of a text one after the other (byte-level BPE), whatever stands beside them.
+  bool spells_bytes() const;
+  /// How many bytes a token spells then: 0 for special tokens and ids without one.
+  std::int64_t bytes_of(std::int64_t id) const;
   /// "BPE", "WordPiece" or "Unigram".
   const std::string& kind() const;
 

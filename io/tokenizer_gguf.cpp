@@ -111,6 +111,7 @@ std::unique_ptr<TokenizerParts> read_gguf_tokenizer(const std::filesystem::path&
   parts->splitters.push_back(split_at_pattern(Regex(preset->pattern, pre.where()), SplitBehavior::isolated, false));
   parts->splitters.push_back(spell_in_bytes());
   parts->decoders.push_back(join_bytes());
+  parts->spells_bytes = true;
   const auto bos = read_mark(root, "bos", preset->bos, end), eos = read_mark(root, "eos", false, end);
   TokenTemplate form;
   if (bos) form.push_back(bos);

@@ -136,7 +136,10 @@ std::unique_ptr<TokenizerParts> read_json_tokenizer(const std::filesystem::path&
   if (const auto at = root.find("added_tokens")) parts->added = read_added(*at, parts->model->vocabulary);
   if (const auto at = root.find("normalizer")) parts->normalizer = read_normalizer(*at);
   if (const auto at = root.find("pre_tokenizer")) read_splitters(*at, parts->splitters);
-  if (const auto at = root.find("decoder")) read_decoders(*at, parts->decoders);
+  if (const auto at = root.find("decoder")) {
+    read_decoders(*at, parts->decoders);
+    parts->spells_bytes = at->at("type").text() == "ByteLevel";
+  }
   if (const auto at = root.find("post_processor")) TemplateReader(*parts).read(*at, parts->templates);
   parts->added.index(
       [&](std::string_view token) { return parts->normalizer ? parts->normalizer->apply(token) : std::string(token); });

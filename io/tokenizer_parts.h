@@ -117,6 +117,7 @@ struct TokenizerParts {
   std::unique_ptr<TextNormalizer> normalizer;            ///< or null
   std::vector<std::unique_ptr<TextSplitter>> splitters;  ///< in turn
   std::vector<std::unique_ptr<TokenDecoder>> decoders;   ///< in turn
+  bool spells_bytes = false;                             ///< the one decoder joins bytes
   std::vector<TokenTemplate> templates;                  ///< in turn
 };
 

@@ -33,6 +33,8 @@ struct ExportOptions {
 };
 /// Writes safetensors, under the names that the table came from.
 int export_checkpoint(const ExportOptions& options);
+/// Counts what a tokenizer makes of a text file and whether it comes back; with `ids` prints the ids of each line.
+int tokenize(const std::string& file, const std::string& tokenizer, bool ids);
 /// One preset: formula, source, and the preset itself.
 int methods(const std::string& name);
 /// A line for each preset: slug, family, row of the catalogue, title, kinds of terms and sources.

@@ -95,6 +95,13 @@ int main(int argc, char** argv) {
   exporting->add_option("--names", exported.names,
                         "a table of names; auto: its family's; left out: that of its conversion");
   exporting->add_option("--role", exported.role, "which, where there are several");
+  std::string tokenizer;
+  bool ids = false;
+  CLI::App* tokenizing = add("tokenize", "Count a text's tokens and look whether they spell it", nullptr, false, false,
+                             [&] { return cli::tokenize(target, tokenizer, ids); });
+  tokenizing->add_option("file", target, "text in UTF-8")->required();
+  tokenizing->add_option("tokenizer", tokenizer, "tokenizer.json or GGUF")->required();
+  tokenizing->add_flag("--ids", ids, "print the ids of each line");
   CLI::App* methods = add("methods", "List the built-in methods, or describe one", "name", false, false, [&] {
     if (missing) return cli::missing_methods();
     if (check) return cli::check_methods(target);

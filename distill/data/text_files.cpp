@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 
+#include "distill/data/json_lines.h"
 #include "io/file.h"
 #include "tensor/error.h"
 #include "tensor/rng.h"
@@ -85,6 +86,8 @@ struct TextFiles {
 
 TextFiles files_of(Config& c) {
   if (c.has("package") == c.has("files")) c.fail("text comes from a `package` or from `files`, one of them");
+  if (c.has("fields") && (c.has("package") || c.has("separator")))
+    c.child("fields").fail("JSON lines come from `files`, and each is a text: no `package`, no `separator`");
   TextFiles all;
   if (c.has("package")) {
     std::vector<std::string> names;
@@ -99,7 +102,7 @@ TextFiles files_of(Config& c) {
     }
     return all;
   }
-  all.separator = c.get("separator", "");
+  if (!c.has("fields")) all.separator = c.get("separator", "");
   std::set<fs::path> seen;
   for (Config& pattern : c.child("files").items())
     for (const fs::path& path : matching(pattern.as<std::string>(), pattern))
@@ -108,33 +111,121 @@ TextFiles files_of(Config& c) {
   return all;
 }
 
-/// Passages of one split, in the order of the files.
-std::vector<std::string> read_split(const TextFiles& files, TextSplit split, double held_out) {
-  std::vector<std::string> kept;
-  std::set<std::string> gists;
-  for (const fs::path& path : files.paths) {
-    const std::string text = read_file(path);
-    if (const std::size_t at = text.find('\0'); at != std::string::npos)
-      throw IoError("{}: no plain text; byte {} is zero", path.string(), at);
-    const std::vector<std::string> passages = passages_in(text, files.separator);
-    if (passages.empty()) throw IoError("{}: the file has no passage", path.string());
-    for (const std::string& passage : passages)
-      if (split_of(passage, held_out) == split && gists.insert(gist_of(passage)).second) kept.push_back(passage);
+/// What one split is, and what of it was met.
+class SplitFilter {
+ public:
+  explicit SplitFilter(Config& c)
+      : split_(c.get_choice("split", {"train", "valid", "test"}, "train")),
+        held_out_(c.get_real("held_out", .05, {.max = .4, .above = 0})) {}
+  /// Whether the passage is of the split, which `key` decides, and no copy of one before.
+  bool wants(const std::string& key, const std::string& passage) {
+    const TextSplit part = split_of(key, held_out_);
+    const bool ours = split_ == (part == TextSplit::train ? "train" : part == TextSplit::valid ? "valid" : "test");
+    return ours && gists_.insert(gist_of(passage)).second;
   }
-  return kept;
+
+ private:
+  std::string split_;
+  double held_out_;
+  std::set<std::string> gists_;
+};
+
+struct Passage {
+  std::string text, where;
+};
+
+/// Passages of a plain file, or of one with JSON lines, under `field`.
+std::vector<Passage> passages_of(const fs::path& path, const std::string& separator, const std::string& field) {
+  std::vector<Passage> all;
+  if (!field.empty()) {
+    for (JsonLine& line : read_json_lines(path, {field}))
+      if (!line.texts[0].empty()) all.push_back({std::move(line.texts[0]), line.where});
+    return all;
+  }
+  const std::string text = read_file(path);
+  if (const std::size_t at = text.find('\0'); at != std::string::npos)
+    throw IoError("{}: no plain text; byte {} is zero", path.string(), at);
+  for (std::string& passage : passages_in(text, separator)) all.push_back({std::move(passage), path.string()});
+  if (all.empty()) throw IoError("{}: the file has no passage", path.string());
+  return all;
 }
 
-/// Passages between marks, or one text of them all.
-std::vector<TokenIds> marked(const std::vector<std::string>& passages, bool pack) {
+/// Texts of one split between marks, or one text of them all, in the order of the files.
+std::vector<TokenIds> read_split(const TextFiles& files, SplitFilter filter, const TextCoder& coder, bool pack,
+                                 const std::string& field) {
   std::vector<TokenIds> texts;
-  for (const std::string& passage : passages) {
-    if (!pack || texts.empty()) texts.push_back({kPassageMark});
-    TokenIds& text = texts.back();
-    for (const char c : passage) text.push_back(static_cast<unsigned char>(c));
-    text.push_back(kPassageMark);
-  }
+  for (const fs::path& path : files.paths)
+    for (const Passage& passage : passages_of(path, files.separator, field)) {
+      if (!filter.wants(passage.text, passage.text)) continue;
+      const bool fresh = !pack || texts.empty();
+      if (fresh) texts.emplace_back();
+      TokenIds& text = texts.back();
+      if (coder.begin() >= 0)
+        text.push_back(coder.begin());
+      else if (fresh)
+        text.push_back(coder.end());
+      const TokenIds ids = coder.encode(passage.text, passage.where);
+      text.insert(text.end(), ids.begin(), ids.end());
+      text.push_back(coder.end());
+    }
   return texts;
 }
+
+std::vector<TokenRow> rows_of(const std::vector<TokenIds>& texts, std::size_t prompt, std::size_t length) {
+  std::vector<TokenRow> rows;
+  for (const TokenIds& text : texts)
+    for (std::size_t at = 0; at + prompt < text.size(); at += length - prompt) {
+      const auto begin = text.begin() + static_cast<std::ptrdiff_t>(at);
+      const auto cut = begin + static_cast<std::ptrdiff_t>(prompt);
+      TokenRow row;
+      row.prompt.assign(begin, cut);
+      row.response.assign(cut, begin + static_cast<std::ptrdiff_t>(std::min(length, text.size() - at)));
+      rows.push_back(std::move(row));
+    }
+  return rows;
+}
+
+/// A prompt and its completion as one row.
+TokenRow row_of(const JsonLine& line, const TextCoder& coder) {
+  TokenIds asked, whole;
+  if (coder.begin() >= 0) asked = whole = {coder.begin()};
+  const auto append = [&](TokenIds& to, const std::string& text) {
+    const TokenIds ids = coder.encode(text, line.where);
+    to.insert(to.end(), ids.begin(), ids.end());
+  };
+  append(asked, line.texts[0]);
+  append(whole, line.texts[0] + line.texts[1]);
+  whole.push_back(coder.end());
+  const auto border = std::mismatch(asked.begin(), asked.end(), whole.begin(), whole.end()).second;
+  TokenRow row;
+  row.prompt.assign(whole.begin(), border);
+  row.response.assign(border, whole.end());
+  return row;
+}
+
+/// Rows of files whose lines have a prompt and a completion.
+std::shared_ptr<TokenSet> make_pairs(Config& c, const TextFiles& files, SplitFilter filter, const TextCoder& coder) {
+  Config& fields = c.child("fields");
+  const std::vector<std::string> names{fields.get<std::string>("prompt"), fields.get<std::string>("completion")};
+  const auto length = static_cast<std::size_t>(c.get_int("length", 128, {.min = 2}));
+  const bool skip = c.get_choice("long", {"refuse", "skip"}, "refuse") == "skip";
+  std::vector<TokenRow> rows;
+  for (const fs::path& path : files.paths)
+    for (const JsonLine& line : read_json_lines(path, names)) {
+      if (!filter.wants(line.texts[0], line.texts[0] + "\n" + line.texts[1])) continue;
+      TokenRow row = row_of(line, coder);
+      if (row.prompt.empty()) throw IoError("{}: the prompt has no token of its own", line.where);
+      if (row.prompt.size() >= length && skip) continue;
+      if (row.prompt.size() >= length)
+        c.child("length").fail(fmt::format("the prompt at {} alone has {} tokens; `long: skip` leaves such rows out",
+                                           line.where, row.prompt.size()));
+      row.response.resize(std::min(row.response.size(), length - row.prompt.size()));
+      rows.push_back(std::move(row));
+    }
+  if (rows.empty()) c.child("split").fail("no line of the files falls in this split");
+  return coder.make_set(std::move(rows));
+}
+
 }  // namespace
 
 std::vector<std::string> passages_in(const std::string& text, const std::string& separator) {
@@ -167,35 +258,24 @@ TextSplit split_of(const std::string& passage, double held_out) {
 
 std::shared_ptr<TokenSet> make_text_set(Config& c) {
   const TextFiles files = files_of(c);
-  const std::string split = c.get_choice("split", {"train", "valid", "test"}, "train");
-  const double held_out = c.get_real("held_out", .05, {.max = .4, .above = 0});
+  const TextCoder coder(c);
+  const SplitFilter filter(c);
+  if (c.has("fields") && !c.child("fields").has("text")) return make_pairs(c, files, filter, coder);
+  const std::string field = c.has("fields") ? c.child("fields").get<std::string>("text") : "";
   const auto prompt = static_cast<std::size_t>(c.get_int("prompt", 1, {.min = 1}));
   const auto length = static_cast<std::size_t>(c.get_int("length", 128, {.min = 2}));
   const bool pack = c.get("pack", false);
   if (length <= prompt) c.child("length").fail("a row is longer than its prompt");
-  const TextSplit part = split == "train" ? TextSplit::train : split == "valid" ? TextSplit::valid : TextSplit::test;
-  const std::vector<TokenIds> texts = marked(read_split(files, part, held_out), pack);
+  const std::vector<TokenIds> texts = read_split(files, filter, coder, pack, field);
   if (texts.empty()) c.child("split").fail("no passage of the files falls in this split");
+  std::vector<TokenRow> rows = rows_of(texts, prompt, length);
   std::size_t longest = 0;
-  std::vector<TokenRow> rows;
-  for (const TokenIds& text : texts) {
-    longest = std::max(longest, text.size());
-    for (std::size_t at = 0; at + prompt < text.size(); at += length - prompt) {
-      const auto begin = text.begin() + static_cast<std::ptrdiff_t>(at);
-      const auto cut = begin + static_cast<std::ptrdiff_t>(prompt);
-      TokenRow row;
-      row.prompt.assign(begin, cut);
-      row.response.assign(cut, begin + static_cast<std::ptrdiff_t>(std::min(length, text.size() - at)));
-      rows.push_back(std::move(row));
-    }
-  }
+  for (const TokenIds& text : texts) longest = std::max(longest, text.size());
   if (rows.empty()) c.child("prompt").fail(fmt::format("the longest passage has {} tokens, marks included", longest));
   if (length > longest)
     c.child("length").fail(
         fmt::format("the longest {} has {} tokens, marks included", pack ? "text" : "passage", longest));
-  auto set = std::make_shared<TokenSet>(kPassageMark + 1, kPassageMark, std::move(rows));
-  set->set_bytes(kPassageMark);
-  return set;
+  return coder.make_set(std::move(rows));
 }
 
 }  // namespace retort

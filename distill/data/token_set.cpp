@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "distill/data/text_files.h"
+#include "io/tokenizer.h"
 #include "tensor/error.h"
 #include "tensor/rng.h"
 
@@ -49,6 +50,17 @@ void TokenSet::set_private(const TokenIds& tokens) {
     if (id < 0 || id >= vocab_) throw ValueError("texts: private tokens lie in [0, {}); got {}", vocab_, id);
     private_[static_cast<std::size_t>(id)] = true;
   }
+}
+
+void TokenSet::set_tokenizer(std::shared_ptr<const Tokenizer> tokenizer) {
+  tokenizer_ = std::move(tokenizer);
+  token_bytes_.clear();
+  if (!tokenizer_->spells_bytes()) return;
+  for (std::int64_t id = 0; id < vocab_; ++id) token_bytes_.push_back(tokenizer_->bytes_of(id));
+}
+
+std::int64_t TokenSet::bytes_of(std::int64_t token) const {
+  return token_bytes_.empty() ? token < bytes_ : token_bytes_.at(static_cast<std::size_t>(token));
 }
 
 namespace {

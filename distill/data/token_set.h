@@ -11,6 +11,7 @@
 namespace retort {
 
 using TokenIds = std::vector<std::int64_t>;
+class Tokenizer;
 
 /// One text. Ids lie in [0, vocab) of its set.
 struct TokenRow {
@@ -44,6 +45,12 @@ class TokenSet {
   /// Tokens below it are the bytes of a text, those from it on are marks; 0: tokens are no bytes.
   std::int64_t bytes() const { return bytes_; }
   void set_bytes(std::int64_t count) { bytes_ = count; }
+  /// What the tokens come from and can be read by; null: bytes, or words without a text.
+  const Tokenizer* tokenizer() const { return tokenizer_.get(); }
+  void set_tokenizer(std::shared_ptr<const Tokenizer> tokenizer);
+  /// Bytes of text that a token stands for, 0 for marks; only where `has_bytes`.
+  std::int64_t bytes_of(std::int64_t token) const;
+  bool has_bytes() const { return bytes_ > 0 || !token_bytes_.empty(); }
   /// Tokens that a teacher must not reveal. Throws ValueError for one outside the vocabulary.
   void set_private(const TokenIds& tokens);
 
@@ -52,6 +59,8 @@ class TokenSet {
   std::vector<TokenRow> rows_;
   std::map<std::string, std::int64_t> told_widths_;
   std::vector<bool> private_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::vector<std::int64_t> token_bytes_;
 };
 
 /// Texts from the `data` section of a job:
@@ -59,7 +68,7 @@ class TokenSet {
 ///     {kind: markov, count, vocab: 16, prompt: 3, length: 12, domains: 1, sharpness: 2, law: 1, seed: 1, contrast:
 ///     false,
 ///      private: [ids]}
-///     {kind: text, ..}      # files of text, their bytes as tokens: distill/data/text_files.h
+///     {kind: text, ..}      # files of text, as bytes or by a tokenizer: distill/data/text_files.h
 ///
 /// markov draws texts of a chain whose transition logits are normal with deviation `sharpness`, keyed by `law` and the
 /// domain. The four highest ids are marks: right and wrong (what a reviser is told of a response), apart, end. A

@@ -346,7 +346,7 @@ class Builder {
       if (!changes(role)) continue;
       known["acc/top1/" + role] = {"acc/top1/" + role, role, true};
       known["eval/ce/" + role] = {"eval/ce/" + role, role, false};
-      if (job_.eval.texts && job_.eval.texts->set->bytes() > 0)
+      if (job_.eval.texts && job_.eval.texts->set->has_bytes())
         known["eval/bpb/" + role] = {"eval/bpb/" + role, role, false};
     }
     if (known.empty()) config_.child("eval.roles").fail("name at least one role that the method trains");

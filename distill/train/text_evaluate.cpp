@@ -7,6 +7,7 @@
 #include "autograd/ops/linalg.h"
 #include "autograd/ops/losses.h"
 #include "autograd/ops/reduce.h"
+#include "io/tokenizer.h"
 #include "tensor/transfer.h"
 
 namespace retort {
@@ -71,7 +72,7 @@ void add_batch(TextSums& s, const Role& role, const Role* teacher, const TokenSe
   }
   if (b.x.meta()) return;
   s.tokens += places.size();
-  for (const std::int64_t token : places.token.values<std::int64_t>()) s.bytes += token < set.bytes();
+  for (const std::int64_t token : places.token.values<std::int64_t>()) s.bytes += set.bytes_of(token);
   s.right += right.item<std::int64_t>();
   s.nats += nats.item();
   if (!teacher) return;
@@ -187,7 +188,36 @@ Evaluation evaluate_texts(const Role& role, const TextEvalSpec& spec, const Role
   return e;
 }
 
+namespace {
+std::string hex(char byte) { return fmt::format("\\x{:02x}", static_cast<unsigned char>(byte)); }
+
+/// Tokens of the tokenizer as its text; ids beyond it, rows of a table that mean nothing, as numbers.
+std::string spell_text(const Tokenizer& tokenizer, const TokenIds& tokens) {
+  std::string text, shown;
+  TokenIds known;
+  const auto close = [&] {
+    text += tokenizer.decode(known, false);
+    known.clear();
+  };
+  for (const std::int64_t token : tokens) {
+    if (tokenizer.token(token)) {
+      known.push_back(token);
+      continue;
+    }
+    close();
+    text += fmt::format("<{}>", token);
+  }
+  close();
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    shown += (byte < 32 && c != '\n' && c != '\t') || byte == 127 ? hex(c) : std::string(1, c);
+  }
+  return shown;
+}
+}  // namespace
+
 std::string spell(const TokenSet& set, const TokenIds& tokens) {
+  if (set.tokenizer() != nullptr) return spell_text(*set.tokenizer(), tokens);
   std::string text;
   for (const std::int64_t token : tokens) {
     const bool printed = token == '\n' || token == '\t' || (token >= ' ' && token < 127);
@@ -196,7 +226,7 @@ std::string spell(const TokenSet& set, const TokenIds& tokens) {
     else if (token >= set.bytes())
       text += "<>";
     else
-      text += printed ? std::string(1, static_cast<char>(token)) : fmt::format("\\x{:02x}", token);
+      text += printed ? std::string(1, static_cast<char>(token)) : hex(static_cast<char>(token));
   }
   return text;
 }

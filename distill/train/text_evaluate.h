@@ -37,8 +37,8 @@ TextEvalSpec parse_text_eval(Config& eval, const TokenSets& sets, const Roles& r
 /// run.
 Evaluation evaluate_texts(const Role& role, const TextEvalSpec& spec, const Roles& roles, Device device);
 
-/// Tokens as a person reads them: bytes as they are, those that are no printable text as \\xHH and marks as <>; numbers
-/// where tokens are no bytes.
+/// Tokens as a person reads them: what the set's tokenizer makes of them, or bytes as they are; control characters and
+/// bytes beyond ASCII as \\xHH, marks of bytes as <>; numbers where tokens have no text.
 std::string spell(const TokenSet& set, const TokenIds& tokens);
 
 /// "bits per byte 1.912, perplexity 3.76, .." of one role: what logs and `retort eval` say.

@@ -25,6 +25,21 @@ std::string refusal_of(const std::string& pointer, const json& value) {
   return refusal(whole);
 }
 
+std::string counted(const std::string& text) {
+  const std::uint64_t size = text.size();
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + text;
+}
+
+/// The fixture in GGUF with one text of its metadata replaced, in a file.
+std::string gguf_with(const TemporaryFolder& folder, const std::string& text, const std::string& other) {
+  std::string bytes = read_file(tokenizer_path("gpt2.gguf"));
+  const std::size_t at = bytes.find(counted(text));
+  REQUIRE(at != std::string::npos);
+  bytes.replace(at, counted(text).size(), counted(other));
+  write_file_atomic(folder.file("model.gguf"), bytes);
+  return folder.file("model.gguf");
+}
+
 json regex_split(const std::string& pattern) {
   return {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
 }
@@ -64,6 +79,37 @@ TEST_CASE("io/tokenizer: the same byte-level tokenizer from a GGUF file") {
     ids.insert(ids.begin(), 0);  // add_bos_token
     CHECK(from_gguf.encode(line) == ids);
   }
+}
+
+TEST_CASE("io/tokenizer: how a GGUF file says that words are cut") {
+  const TemporaryFolder folder;
+  const json spell = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
+  json words = spell, digits = {{"type", "Digits"}, {"individual_digits", true}};
+  words["use_regex"] = true;
+  const std::string head = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)",
+                    tail = R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  const std::map<std::string, json> cuts = {{"smollm", {digits, words}},
+                                            {"starcoder", {digits, words}},
+                                            {"qwen2", {regex_split(head + R"(\p{N})" + tail), spell}},
+                                            {"llama-bpe", {regex_split(head + R"(\p{N}{1,3})" + tail), spell}}};
+  const json lines = tokenizer_json("lines.json");
+  for (const auto& entry : cuts) {
+    const std::string name = entry.first;
+    json whole = tokenizer_json("gpt2.json");
+    whole["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", entry.second}};
+    whole["model"]["ignore_merges"] = name == "llama-bpe";
+    const Tokenizer wanted = tokenizer_from(whole), t = open_tokenizer(gguf_with(folder, "gpt-2", name));
+    int differ = 0;
+    for (const std::string line : lines) differ += t.encode(line, false) != wanted.encode(line, false);
+    CHECK_MESSAGE(differ == 0, name);
+  }
+  const auto fails = [&](const std::string& text, const std::string& other) {
+    return error_text<IoError>([&] { open_tokenizer(gguf_with(folder, text, other)); });
+  };
+  CHECK(contains(fails("gpt-2", "odd"), "model.gguf: tokenizer.ggml: pre: \"odd\" is not supported"));
+  CHECK(contains(fails("gpt2", "llama"), "model: tokenizers of the kind \"llama\""));
+  CHECK(contains(fails("tokenizer.ggml.bos_token_id", "tokenizer.ggml.odd"), "unknown key \"odd\""));
+  CHECK(contains(fails("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"), "\"bos_token_id\" is missing"));
 }
 
 TEST_CASE("io/tokenizer: tokens by id and by text") {

@@ -1,0 +1,19 @@
+// distill/data/json_lines.h -- files with a JSON object on each line, of which some members are texts to learn from.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace retort {
+
+struct JsonLine {
+  std::string where;               ///< "FILE:LINE"
+  std::vector<std::string> texts;  ///< the members asked for
+};
+
+/// The texts under `fields` of every object, in the order of the file; other members are left alone, blank lines left
+/// out. Throws IoError "FILE:LINE: .." for a line that is no JSON object, or whose member is missing or no text, and
+/// for a file without objects.
+std::vector<JsonLine> read_json_lines(const std::filesystem::path& path, const std::vector<std::string>& fields);
+
+}  // namespace retort
