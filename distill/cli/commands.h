@@ -7,8 +7,8 @@ namespace retort::cli {
 
 /// `overrides` are key.path=value; `command` is the command line as typed, kept in the run folder.
 int run(const std::string& job, const std::vector<std::string>& overrides, const std::vector<std::string>& command);
-/// Runs a job on `ranks` processes of this machine, or goes on with a run folder; the first failure ends the others, and
-/// its code is returned.
+/// Runs a job on `ranks` processes of this machine, or goes on with a run folder; the first failure ends the others,
+/// and its code is returned.
 int launch(int ranks, const std::string& job, const std::vector<std::string>& overrides);
 int resume(const std::string& folder, const std::vector<std::string>& command);
 int plan(const std::string& job, const std::vector<std::string>& overrides);
