@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "distill/cli/commands.h"
+#include "distill/train/job.h"
 #include "tensor/comm/socket.h"
 #include "tensor/error.h"
 
@@ -141,6 +142,7 @@ int launch(int ranks, const std::string& job, const std::vector<std::string>& ov
   if (ranks < 1 || ranks > 1024) throw ConfigError("launch: -n is a number of ranks, 1 to 1024; got {}", ranks);
   const bool begun = std::filesystem::exists(std::filesystem::path(job) / "resolved.yaml");
   if (begun && !overrides.empty()) throw ConfigError("launch: {} is a run that goes on; it takes no overrides", job);
+  if (!begun) open_job(job, overrides);  // one that cannot be read is refused once, not by every rank
   std::vector<std::string> arguments{"retort", begun ? "resume" : "run", job};
   arguments.insert(arguments.end(), overrides.begin(), overrides.end());
   return Launch(ranks, std::move(arguments)).run();

@@ -44,7 +44,7 @@ class Child {
   }
   /// Processes that it has started and that still run, oldest first.
   std::vector<pid_t> children() const {
-    std::ifstream list(fmt::format("/proc/{}/task/{}/children", pid_, pid_));
+    std::ifstream list("/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_) + "/children");
     return {std::istream_iterator<pid_t>(list), {}};
   }
   void send(int signal) const { kill(pid_, signal); }

@@ -128,4 +128,7 @@ TEST_CASE("launch: what is wrong with a job is said, and no rank stays behind") 
   CHECK(contains(refused.output, "split_momentum runs on one process"));
   CHECK(Child({"launch", "-n", "2", job.string(), "run.stepz=3"}, log).wait().exit_code == 2);
   CHECK(Child({"launch", "-n", "0", job.string()}, log).wait().exit_code == 2);
+  const Ended unknown = Child({"launch", "-n", "2", "no_such"}, log).wait();
+  CHECK(unknown.exit_code == 2);
+  CHECK(unknown.output.find("ConfigError") == unknown.output.rfind("ConfigError"));  // not by every rank
 }
