@@ -60,15 +60,20 @@ std::unique_ptr<Model> loaded(const std::string& checkpoint) {
   return std::move(role.model);
 }
 
-/// The text of the ConfigError when the model's configuration has been changed.
-std::string refusal(const std::string& fixture, const nlohmann::json& patch) {
+/// The architecture that is recognised when the model's configuration has been changed.
+std::string arch_of(const std::string& fixture, const nlohmann::json& patch) {
   const TemporaryFolder folder;
   const Reference reference(fixture);
   save_foreign(reference, folder);
   nlohmann::json config = nlohmann::json::parse(reference.configuration());
   for (const auto& [key, value] : patch.items()) config[key] = value;
   write_bytes(folder.file("config.json"), bytes_from(config.dump()));
-  return error_text<ConfigError>([&] { Conversion{recognised(folder.path())}; });
+  return Conversion(recognised(folder.path())).arch();
+}
+
+/// The text of the ConfigError that is the answer instead.
+std::string refusal(const std::string& fixture, const nlohmann::json& patch) {
+  return error_text<ConfigError>([&] { arch_of(fixture, patch); });
 }
 
 }  // namespace
@@ -236,26 +241,17 @@ TEST_CASE("families: norms of old encoders are called gamma and beta, and come b
 }
 
 TEST_CASE("families: older configurations say the same in other words") {
-  const auto arch = [](const std::string& fixture, const nlohmann::json& patch) {
-    const TemporaryFolder folder;
-    const Reference reference(fixture);
-    save_foreign(reference, folder);
-    nlohmann::json config = nlohmann::json::parse(reference.configuration());
-    for (const auto& [key, value] : patch.items()) config[key] = value;
-    write_bytes(folder.file("config.json"), bytes_from(config.dump()));
-    return Conversion(recognised(folder.path())).arch();
-  };
   const nlohmann::json linear{
       {"rope_parameters", nullptr}, {"rope_theta", 500}, {"rope_scaling", {{"type", "linear"}, {"factor", 4}}}};
-  CHECK(arch("llama_linear", linear) == Reference("llama_linear").model()->arch());
+  CHECK(arch_of("llama_linear", linear) == Reference("llama_linear").model()->arch());
   const nlohmann::json plain{{"rope_parameters", nullptr}, {"rope_theta", 500.0}, {"rope_scaling", nullptr}};
-  CHECK(arch("qwen2", plain) == Reference("qwen2").model()->arch());
-  CHECK(contains(arch("mistral", {{"sliding_window", nullptr}}), "window=0"));
+  CHECK(arch_of("qwen2", plain) == Reference("qwen2").model()->arch());
+  CHECK(contains(arch_of("mistral", {{"sliding_window", nullptr}}), "window=0"));
   const nlohmann::json windows{{"layer_types", nullptr}, {"use_sliding_window", true}, {"sliding_window", 4}};
   nlohmann::json first = windows;
   first["max_window_layers"] = 0;
-  CHECK(contains(arch("qwen2", first), "window=4"));
-  CHECK(contains(arch("qwen2", windows), "window=0"));  // none of three layers comes after the 28th
+  CHECK(contains(arch_of("qwen2", first), "window=4"));
+  CHECK(contains(arch_of("qwen2", windows), "window=0"));  // none of three layers comes after the 28th
 }
 
 namespace {
