@@ -13,6 +13,7 @@
 #include "io/checkpoint.h"
 #include "tensor/write.h"
 #include "tests/distill/child.h"
+#include "tests/distill/data_fixture.h"
 #include "tests/io/test_files.h"
 #include "tests/op_case.h"
 
@@ -176,18 +177,21 @@ TEST_CASE("run: several seeds are summed up by accuracies and by the distances o
     REQUIRE(e.exit_code == 0);
     return read_file(judged.folder.file(std::string(name) + "/summary.txt"));
   };
-  const auto value_of = [&](const char* name, int seed) {
-    return read_metrics(judged.folder.file(fmt::format("rows/seed_{}", seed))).at(name).values.at(0);
+  const auto line = [&](const char* run, const char* metric, double unit, const std::string& words) {
+    std::vector<double> values;
+    for (const int seed : {1, 2}) {
+      const auto all = read_metrics(judged.folder.file(fmt::format("{}/seed_{}", run, seed)));
+      values.push_back(unit * all.at(metric).values.back());
+    }
+    const Spread s = spread_of(values);
+    CHECK(s.deviation > 0);
+    return fmt::format("{}  {:.4g} +- {:.2g}\n", words, s.mean, s.deviation);
   };
   const std::string rows = summary({"run", judged.job}, "rows");
-  const double values[] = {value_of("frechet/two calls", 1), value_of("frechet/two calls", 2)};
-  const Spread s = spread_of(values);
-  CHECK(s.deviation > 0);
   CHECK(rows.starts_with("mean and deviation over 2 seeds\n"));
-  CHECK_MESSAGE(rows.find(fmt::format("two calls, Frechet distance  {:.4g} +- {:.2g}\n", s.mean, s.deviation)) !=
-                    std::string::npos,
-                rows);
-  CHECK(summary({"run", "ce", "job.task=tiny", "run.steps=2"}, "labels").find(", top-1 %") != std::string::npos);
+  CHECK(test::contains(rows, line("rows", "frechet/two calls", 1, "two calls, Frechet distance")));
+  const std::string labels = summary({"run", "ce", "job.task=tiny", "run.steps=8"}, "labels");
+  CHECK(test::contains(labels, line("labels", "acc/top1/student", 100, "student, top-1 %")));
 }
 
 TEST_CASE("generate: the batch changes no distance beyond rounding, and planning draws shapes alone") {
