@@ -20,18 +20,25 @@ class AttrBox {
     box.held_ = Ref<Base>(new Holder<A>(std::move(attrs)));
     return box;
   }
+  /// The arguments, which must have been put in as an A: InternalError else.
   template <class A>
   const A& as() const {
+    if (!held_ || held_->type != &kType<A>)
+      throw InternalError("an op's attributes {}", held_ ? "are of another type than its kernel reads" : "are missing");
     return static_cast<const Holder<A>*>(held_.get())->value;
   }
 
  private:
+  template <class A>
+  static constexpr char kType = 0;  ///< its address stands for the type
   struct Base : RefCounted<Base> {
+    explicit Base(const char* held_type) : type(held_type) {}
     virtual ~Base() = default;
+    const char* type;
   };
   template <class A>
   struct Holder final : Base {
-    explicit Holder(A v) : value(std::move(v)) {}
+    explicit Holder(A v) : Base(&kType<A>), value(std::move(v)) {}
     A value;
   };
   Ref<Base> held_;

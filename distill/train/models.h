@@ -16,7 +16,9 @@ struct ModelSizes {
 /// dropout=0), vit(image=224 patch=16 width=192 depth=12 heads=3), mae(patch=16 width=768 depth=12 heads=12
 /// decoder_width=512 decoder_depth=8 decoder_heads=16 target=0 mask=.75 views=1), deit(..), the same as vit_tiny,
 /// vit_small, vit_base and deit_*, gpt2(vocab=50257 context=1024 width=768 depth=12 heads=12), affine(size=2 shift=0
-/// scale=1), image(d1 d2 .. particles=1 std=1), pixels(ipc=1 ..), llama(.. kv_heads=4 hidden=2048 head=tied),
+/// scale=1), image(d1 d2 .. particles=1 std=1), pixels(ipc=1 ..), llama(.. kv_heads=4 hidden=2048 head=tied window=0
+/// bias=none|qkv|attn qk_norm=none|head head_width=64 rotary_base=10000 rotary=linear(..)|llama3(..)|yarn(..)),
+/// bert(vocab=30522 context=512 width=768 depth=12 heads=12 pool=none|mean|first|pooler norm=none|unit),
 /// table(vocab=16 order=1 spread=1). Throws ConfigError naming the nearest.
 std::unique_ptr<Model> build_model(const Call& call, const ModelSizes& sizes);
 
