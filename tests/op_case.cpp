@@ -27,15 +27,18 @@ Tensor filled(const Shape& shape, const std::function<double()>& draw) {
 }
 
 /// The same values behind other strides: 0 reversed axis order, 1 every second element of a larger block with an
-/// offset, 2 channels last (rank 4 only). Undefined when the arrangement does not apply.
+/// offset, 2 channels last (rank 4 only), 3 reversed axis order within a larger block. Undefined when the arrangement
+/// does not apply.
 Tensor rearranged(const Tensor& t, int how) {
   if (!t.defined() || t.rank() == 0) return {};
   Layout layout{t.shape(), {}, 0};
   std::int64_t elements = t.numel();
-  if (how == 0) {
+  if (how == 0 || how == 3) {
+    const std::int64_t gap = how == 0 ? 0 : 1;
     layout.strides = Dims::filled(t.rank(), 1);
     for (int a = 1; a < t.rank(); ++a)
-      layout.strides[a] = layout.strides[a - 1] * std::max<std::int64_t>(t.shape()[a - 1], 1);
+      layout.strides[a] = layout.strides[a - 1] * std::max<std::int64_t>(t.shape()[a - 1] + gap, 1);
+    if (how == 3) elements = layout.extent();
   } else if (how == 1) {
     layout.strides = contiguous_strides(t.shape());
     for (std::int64_t& s : layout.strides) s *= 2;
@@ -143,7 +146,7 @@ void check_dtype(const OpCase& c, const Function& f, In in, DType dtype, Device 
 }
 
 void check_layouts(const OpCase& c, const Function& f, In in, const Tensors& plain) {
-  for (int how = 0; how < 3; ++how) {
+  for (int how = 0; how < 4; ++how) {
     Tensors view(in.begin(), in.end());
     bool any = false;
     for (Tensor& t : view) {

@@ -23,15 +23,14 @@ bool viewable_strides(const Layout& layout, const Shape& shape, Strides& strides
     while (axis < shape.rank() && shape[axis] == 1) ++axis;
     while (old_axis < old_rank && layout.shape[old_axis] == 1) ++old_axis;
     std::int64_t stride = 1;
-    int fastest = -1;
+    int inner = -1;  // the next axis within the group that is longer than 1
     for (int a = old_axis - 1; a >= first_old; --a) {
       if (layout.shape[a] == 1) continue;
-      if (fastest < 0)
-        stride = layout.strides[fastest = a];
-      else if (layout.strides[a] != layout.strides[a + 1] * layout.shape[a + 1] && layout.shape[a + 1] != 1)
+      if (inner < 0)
+        stride = layout.strides[a];
+      else if (layout.strides[a] != layout.strides[inner] * layout.shape[inner])
         return false;
-      else if (layout.shape[a + 1] == 1)
-        return false;
+      inner = a;
     }
     for (int a = axis - 1; a >= first; --a) {
       strides[a] = stride;

@@ -55,7 +55,7 @@ RETORT_CPU_KERNEL(cholesky) {
     if (stopped >= 0) return stopped;
     to.set(i, m.triangularView<Eigen::Lower>());
     // A NaN is not found by the factorisation, which stops at pivots <= 0.
-    return first_bad(m.diagonal(), [](double d) { return d > 0 && std::isfinite(d); });
+    return first_bad(m.diagonal(), [](double d) { return std::isfinite(d); });
   };
   for_each_matrix(a.numel() / (n * n), n * n * n / 3, factor, [&](std::int64_t i, std::int64_t pivot) {
     return NumericError(

@@ -3,6 +3,7 @@
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/create.h"
+#include "tensor/write.h"
 #include "tests/op_case.h"
 
 using namespace retort;
@@ -124,6 +125,11 @@ OP_CASE(index_add) {
               {"index_add: from axis 0 on, the source must have the axes of the indices", [] {
                  index_add(randn({2, 3}), 0, randint({3}, 2), 4);
                }}};
+}
+
+TEST_CASE("index_add: a row of indices leaves images channels last") {
+  const Tensor images = copy_of(randn({3, 4, 5, 7}), true);
+  CHECK(index_add(images, 0, randint({3}, 2), 2).layout().channels_last());
 }
 
 OP_CASE(gather) {

@@ -52,6 +52,20 @@ OP_CASE(reshape) {
                }}};
 }
 
+TEST_CASE("reshape: what can be read through other strides is not copied") {
+  const auto shares = [](const Tensor& x, const Shape& to) {
+    const Tensor y = reshape(x, to);
+    CHECK(y.values() == x.values());
+    return y.storage() == x.storage();
+  };
+  const Tensor cut = slice(randn({2, 3, 8}), 2, 0, 4);
+  CHECK(shares(cut, {6, 4}));
+  CHECK(shares(cut, {2, 3, 2, 2}));
+  CHECK(shares(reshape(cut, {2, 1, 3, 1, 4}), {6, 1, 4}));
+  CHECK_FALSE(shares(cut, {2, 12}));
+  CHECK_FALSE(shares(transpose(cut, 0, 1), {6, 4}));
+}
+
 OP_CASE(unsqueeze_and_squeeze) {
   c.covers = {"reshape"};
   c.order = 2;
