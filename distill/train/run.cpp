@@ -90,7 +90,7 @@ class Run {
     const auto t = Time::now();
     tables_in_turn();
     if (!job_.tables.empty()) say(fmt::format("teacher answers ready in {:.1f} s", seconds_since(t)));
-    trainer_ = std::make_unique<Trainer>(job_.setup, ranks_);
+    trainer_ = std::make_unique<Trainer>(job_.setup, ranks_, job_.run.zero);
     if (const auto newest = starting_point()) {
       info_ = load_checkpoint(newest->path, job_.setup, *trainer_);
       if (leads() && info_.best_step >= 0) folder_->mark_best(info_.best_step);
@@ -172,7 +172,10 @@ class Run {
   }
 
   void save() {
-    if (!leads()) return;
+    if (!leads()) {
+      trainer_->visit_state(StateUse::save, [](const std::string&, Tensor&) {});  // gives its share to rank 0
+      return;
+    }
     info_.step = trainer_->step();
     folder_->save_checkpoint(info_.step,
                              [&](const fs::path& tmp) { save_checkpoint(tmp, job_.setup, *trainer_, info_); });
@@ -378,7 +381,7 @@ PlanReport plan_job(Job& job) {
     trainer.seek(at);
     MemoryAccount::current_account().reset_peak();
     std::int64_t state = 0;
-    trainer.visit_state([&](const std::string& name, Tensor& t) {
+    trainer.visit_state(StateUse::look, [&](const std::string& name, Tensor& t) {
       if (name.starts_with("update")) state += t.numel() * size_of(t.dtype());
     });
     for (const UpdateSpec& u : phase.updates)
