@@ -454,10 +454,10 @@ void apply_trial(Config& method) {
   }
 }
 
-Evaluation evaluate_role(const Job& job, const std::string& role) {
+Evaluation evaluate_role(const Job& job, const std::string& role, Communicator* ranks) {
   const Role& r = job.setup.roles.at(role);
-  if (job.eval.texts) return evaluate_texts(r, *job.eval.texts, job.setup.roles, job.setup.device);
-  return evaluate(r, job.eval.data, job.setup.device);
+  if (job.eval.texts) return evaluate_texts(r, *job.eval.texts, job.setup.roles, job.setup.device, ranks);
+  return evaluate(r, job.eval.data, job.setup.device, ranks);
 }
 
 Device chosen_device(Config& config) {
