@@ -6,6 +6,7 @@
 #include "autograd/ops/losses.h"
 #include "autograd/ops/nn.h"
 #include "autograd/ops/reduce.h"
+#include "distill/train/ranks.h"
 #include "tensor/transfer.h"
 
 namespace retort {
@@ -35,7 +36,7 @@ std::vector<std::pair<std::string, double>> metrics_of(const std::string& role, 
   return all;
 }
 
-Evaluation evaluate(const Role& role, const EvalData& data, Device device) {
+Evaluation evaluate(const Role& role, const EvalData& data, Device device, Communicator* ranks) {
   Evaluation e;
   SequentialBatches batches(data.set, data.batch, data.dtype);
   if (device.kind == DeviceKind::meta) {
@@ -43,13 +44,17 @@ Evaluation evaluate(const Role& role, const EvalData& data, Device device) {
     return e;
   }
   double correct = 0;
-  for (std::int64_t i = 0; i < batches.size(); ++i) {
+  const auto judge = [&](std::int64_t i) {
     const DataBatch b = batches.at(i);
     const Tensor z = logits_of(role, b, device);
-    e.cross_entropy += sum(cross_entropy(z, b.y)).item();
-    correct += static_cast<double>(sum(equal(argmax(z, 1), b.y)).item<std::int64_t>());
-    e.samples += b.x.shape()[0];
-  }
+    return std::vector<double>{sum(cross_entropy(z, b.y)).item(), sum(equal(argmax(z, 1), b.y)).item(),
+                               static_cast<double>(b.x.shape()[0])};
+  };
+  in_turn(ranks, batches.size(), judge, [&](std::int64_t, std::span<const double> of_batch) {
+    e.cross_entropy += of_batch[0];
+    correct += of_batch[1];
+    e.samples += static_cast<std::int64_t>(of_batch[2]);
+  });
   e.top1 = correct / static_cast<double>(e.samples);
   e.cross_entropy /= static_cast<double>(e.samples);
   return e;

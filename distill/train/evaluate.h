@@ -9,6 +9,8 @@
 
 namespace retort {
 
+class Communicator;
+
 /// What a role wrote behind a prompt, spelt out.
 struct Continuation {
   std::string prompt, text;
@@ -41,8 +43,9 @@ struct EvalData {
 /// ppl/ROLE, eval/bpb/ROLE, kl/forward/ROLE, kl/reverse/ROLE, own/log_prob/ROLE, own/teacher_log_prob/ROLE.
 std::vector<std::pair<std::string, double>> metrics_of(const std::string& role, const Evaluation& e);
 
-/// Runs the role over every sample in inference mode. On the meta device only the shapes of one batch run.
-Evaluation evaluate(const Role& role, const EvalData& data, Device device);
+/// Runs the role over every sample in inference mode; ranks share the batches, and all get the same. On the meta device
+/// only the shapes of one batch run.
+Evaluation evaluate(const Role& role, const EvalData& data, Device device, Communicator* ranks = nullptr);
 
 struct Answer {
   int label = 0;

@@ -9,6 +9,7 @@
 #include "distill/data/image_grid.h"
 #include "distill/data/normalization.h"
 #include "distill/objectives/match.h"
+#include "distill/train/ranks.h"
 #include "nn/layers/linear.h"
 #include "tensor/transfer.h"
 #include "tensor/write.h"
@@ -61,42 +62,96 @@ Tensor features(const Generation::Features& f, const Tensor& x, const Normalizat
   return on_host(reshape(value, {x.size(0), -1}));
 }
 
-FeatureMoments moments_of(const Generation& g, const std::shared_ptr<const Dataset>& set, Device device) {
+/// Numbers of features [n, d], with d in front: what a rank tells the others.
+std::vector<double> told(const Tensor& features) {
+  std::vector<double> numbers{static_cast<double>(features.size(1))};
+  const auto values = features.values();
+  numbers.insert(numbers.end(), values.begin(), values.end());
+  return numbers;
+}
+void add_told(FeatureMoments& moments, std::span<const double> numbers) {
+  const auto width = static_cast<std::int64_t>(numbers[0]);
+  const auto values = numbers.subspan(1);
+  moments.add(Tensor::from(values, {static_cast<std::int64_t>(values.size()) / width, width}, DType::f64));
+}
+
+FeatureMoments moments_of(const Generation& g, const std::shared_ptr<const Dataset>& set, Device device,
+                          Communicator* ranks) {
   FeatureMoments moments;
   SequentialBatches batches(set, g.batch, g.dtype);
   if (device.kind == DeviceKind::meta) {
     features(g.features, batches.meta_batch(std::min(g.batch, set->size())).x, set->normalization());
     return moments;
   }
-  for (std::int64_t i = 0; i < batches.size(); ++i)
-    moments.add(features(g.features, to(batches.at(i).x, device), set->normalization()));
+  in_turn(
+      ranks, batches.size(),
+      [&](std::int64_t i) { return told(features(g.features, to(batches.at(i).x, device), set->normalization())); },
+      [&](std::int64_t, std::span<const double> numbers) { add_told(moments, numbers); });
   return moments;
 }
 
-GeneratedRow run_row(const Generation& g, const Generation::Row& row, const Setup& setup,
-                     const FeatureMoments& reference) {
-  GeneratedRow result{row.name, 0, {}, {}, {}};
-  const bool meta = setup.device.kind == DeviceKind::meta;
-  Tensors shown;
-  std::int64_t kept = 0;
-  for (std::int64_t k = 0; k < (meta ? 1 : row.seeds); ++k) {
-    const Rng rng(Rng(setup.seed).stream(fmt::format("generate/{}", k)).key);
-    FeatureMoments moments;
-    for (std::int64_t first = 0; first < g.count; first += g.batch) {
-      const std::int64_t n = std::min(g.batch, g.count - first);
-      const auto drawn =
-          draw_samples(row.sampler, setup.roles, keyed_samples(rng, first, n, g.sample, g.dtype, setup.device));
-      result.calls = drawn.calls;
-      const Tensor seen = g.reference ? features(g.features, drawn.x, *g.own) : Tensor();
-      if (meta) break;
-      if (g.reference) moments.add(seen);
-      if (k > 0 || kept == kShown) continue;
-      shown.push_back(on_host(copy_of(slice(drawn.x, 0, 0, std::min(n, kShown - kept)))));
-      kept += shown.back().size(0);
-    }
-    if (g.reference && !meta) result.distances.push_back(frechet_distance(moments, reference));
+/// Batches of samples of one row.
+class Drawing {
+ public:
+  Drawing(const Generation& g, const Generation::Row& row, const Setup& setup) : g_(g), row_(row), setup_(setup) {}
+
+  std::int64_t batches() const { return (g_.count + g_.batch - 1) / g_.batch; }
+  std::int64_t rows(std::int64_t i) const { return std::min(g_.batch, g_.count - i * g_.batch); }
+  DrawnSamples draw(std::int64_t seed, std::int64_t i) const {
+    const Rng rng(Rng(setup_.seed).stream(fmt::format("generate/{}", seed)).key);
+    return draw_samples(row_.sampler, setup_.roles,
+                        keyed_samples(rng, i * g_.batch, rows(i), g_.sample, g_.dtype, setup_.device));
   }
-  if (!meta) result.shown = concat(shown, 0);
+  /// One batch, whatever that takes; how often networks are called for it.
+  std::int64_t rehearse() const {
+    const DrawnSamples drawn = draw(0, 0);
+    if (g_.reference) features(g_.features, drawn.x, *g_.own);
+    return drawn.calls;
+  }
+
+ private:
+  const Generation& g_;
+  const Generation::Row& row_;
+  const Setup& setup_;
+};
+
+GeneratedRow run_row(const Generation& g, const Generation::Row& row, const Setup& setup,
+                     const FeatureMoments& reference, Communicator* ranks) {
+  GeneratedRow result{row.name, 0, {}, {}, {}};
+  const Drawing drawing(g, row, setup);
+  if (setup.device.kind == DeviceKind::meta) {
+    result.calls = drawing.rehearse();
+    return result;
+  }
+  const std::int64_t shown_batches = (std::min(kShown, g.count) + g.batch - 1) / g.batch;
+  Tensors shown;
+  const auto show = [&](const Tensor& x, std::int64_t i) {
+    shown.push_back(on_host(copy_of(slice(x, 0, 0, std::min(drawing.rows(i), kShown - i * g.batch)))));
+  };
+  for (std::int64_t k = 0; k < row.seeds && (g.reference || k == 0); ++k) {
+    FeatureMoments moments;
+    in_turn(
+        ranks, g.reference ? drawing.batches() : 0,
+        [&](std::int64_t i) {
+          const DrawnSamples drawn = drawing.draw(k, i);
+          if (!ranks && k == 0 && i < shown_batches) show(drawn.x, i);
+          std::vector<double> numbers = told(features(g.features, drawn.x, *g.own));
+          numbers.push_back(static_cast<double>(drawn.calls));
+          return numbers;
+        },
+        [&](std::int64_t, std::span<const double> numbers) {
+          result.calls = static_cast<std::int64_t>(numbers.back());
+          add_told(moments, numbers.first(numbers.size() - 1));
+        });
+    if (g.reference) result.distances.push_back(frechet_distance(moments, reference));
+  }
+  if (shown.empty() && (!ranks || ranks->rank() == 0))  // not judged, or drawn by others
+    for (std::int64_t i = 0; i < shown_batches; ++i) {
+      const DrawnSamples drawn = drawing.draw(0, i);
+      result.calls = drawn.calls;
+      show(drawn.x, i);
+    }
+  if (!shown.empty()) result.shown = concat(shown, 0);
   result.spread = spread_of(result.distances);
   return result;
 }
@@ -134,15 +189,17 @@ Generation parse_generation(Config& node, const Samplers& samplers, const Number
   return g;
 }
 
-GenerationResult run_generation(const Generation& generation, const Setup& setup, const EvalData& test) {
+GenerationResult run_generation(const Generation& generation, const Setup& setup, const EvalData& test,
+                                Communicator* ranks) {
   GenerationResult results;
   FeatureMoments reference;
   if (generation.reference) {
-    reference = moments_of(generation, generation.reference, setup.device);
-    const FeatureMoments real = moments_of(generation, test.set, setup.device);
+    reference = moments_of(generation, generation.reference, setup.device, ranks);
+    const FeatureMoments real = moments_of(generation, test.set, setup.device, ranks);
     if (setup.device.kind != DeviceKind::meta) results.floor = frechet_distance(real, reference);
   }
-  for (const Generation::Row& row : generation.rows) results.rows.push_back(run_row(generation, row, setup, reference));
+  for (const Generation::Row& row : generation.rows)
+    results.rows.push_back(run_row(generation, row, setup, reference, ranks));
   return results;
 }
 

@@ -53,8 +53,10 @@ Generation parse_generation(Config& node, const Samplers& samplers, const Number
                             const std::function<std::shared_ptr<const Dataset>(Config&)>& set_named);
 
 /// Draws, as images of 8 bits where there is a reference, and compares. Sample i of seed k is the same for any batch
-/// size. `test` may have no set without a reference. On the meta device one batch of each row and of each set.
-GenerationResult run_generation(const Generation& generation, const Setup& setup, const EvalData& test);
+/// size. `test` may have no set without a reference. Ranks share the batches; all get the same numbers, rank 0 the
+/// samples to be shown. On the meta device one batch of each row and of each set.
+GenerationResult run_generation(const Generation& generation, const Setup& setup, const EvalData& test,
+                                Communicator* ranks = nullptr);
 
 /// What a row's samples are called in files: letters, digits, "-" and "_". No two rows of eval.generate share it.
 std::string row_file(std::string row);

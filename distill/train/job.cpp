@@ -82,6 +82,7 @@ class Builder {
     job_.run.keep_last = static_cast<int>(config_.get_int("run.keep_last", 3, {.min = 1, .max = 1000000}));
     job_.run.threads = static_cast<int>(config_.get_int("run.threads", 0, {.min = 0, .max = 1024}));
     if (config_.has("run.timeout")) job_.run.timeout = config_.get_real("run.timeout", {.min = 0.1});
+    if (config_.has("run.zero")) job_.run.zero = config_.get_int("run.zero", 0, {.min = 0, .max = 1}) == 1;
     dtype_ = config_.get_choice("run.dtype", {"f32", "f64"}, "f32") == "f64" ? DType::f64 : DType::f32;
     setup().device = device_;
   }
@@ -453,10 +454,10 @@ void apply_trial(Config& method) {
   }
 }
 
-Evaluation evaluate_role(const Job& job, const std::string& role) {
+Evaluation evaluate_role(const Job& job, const std::string& role, Communicator* ranks) {
   const Role& r = job.setup.roles.at(role);
-  if (job.eval.texts) return evaluate_texts(r, *job.eval.texts, job.setup.roles, job.setup.device);
-  return evaluate(r, job.eval.data, job.setup.device);
+  if (job.eval.texts) return evaluate_texts(r, *job.eval.texts, job.setup.roles, job.setup.device, ranks);
+  return evaluate(r, job.eval.data, job.setup.device, ranks);
 }
 
 Device chosen_device(Config& config) {

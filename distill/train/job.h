@@ -30,6 +30,7 @@ struct RunSpec {
   int keep_last = 3;
   int threads = 0;      ///< 0: as the OpenMP runtime decides
   double timeout = 30;  ///< seconds after which a silent rank is given up
+  bool zero = false;    ///< ranks share the state of the optimisers
   KeepBest keep_best;
 };
 
@@ -74,8 +75,9 @@ Device chosen_device(Config& config);
 /// ConfigError naming the unknown ones. `seed` replaces job.seed when given.
 Job build_job(Config config, const std::filesystem::path& file, Device device, std::optional<std::uint64_t> seed = {});
 
-/// The role on the job's evaluation data, images or texts. On the meta device only the shapes of one batch run.
-Evaluation evaluate_role(const Job& job, const std::string& role);
+/// The role on the job's evaluation data, images or texts; ranks share the work. On the meta device only the shapes of
+/// one batch run.
+Evaluation evaluate_role(const Job& job, const std::string& role, Communicator* ranks = nullptr);
 
 /// Fills the stores of class means and of likeliest tokens, then the tables of answers (teachers with mode: cached) by
 /// running those roles over their source's data set; kept in `folder`/tables for resumption, together with the role's

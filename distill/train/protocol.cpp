@@ -8,6 +8,7 @@
 #include "autograd/ops/shape.h"
 #include "distill/data/image_grid.h"
 #include "distill/train/pixel_sets.h"
+#include "distill/train/ranks.h"
 #include "nn/grad_accumulator.h"
 
 namespace retort {
@@ -101,7 +102,7 @@ Examples random_real(const Protocol& protocol, const PixelSet& set, std::uint64_
 }  // namespace
 
 std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& setup, const EvalData& test,
-                                      const ModelSizes& sizes) {
+                                      const ModelSizes& sizes, Communicator* ranks) {
   const Role& owner = setup.roles.at(protocol.role);
   const auto* set = dynamic_cast<const PixelSet*>(owner.model.get());
   if (!set) throw ConfigError("eval.protocol: role {} is no synthetic set", protocol.role);
@@ -116,7 +117,7 @@ std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& set
     for (const auto& [images, data] : sets) {
       ProtocolRow row{images, text, {}, {}};
       const Training training(protocol, data, rate, view);
-      for (std::int64_t k = 0; k < (meta ? 1 : protocol.nets); ++k) {
+      const auto judged = [&](std::int64_t k) {
         Role net;
         net.name = "net";
         net.compute = test.dtype;
@@ -127,8 +128,10 @@ std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& set
         if (meta) move_to(*net.model, kMeta);
         net.net = model_net(net);
         training.run(net, rng);
-        row.top1.push_back(evaluate(net, test, setup.device).top1);
-      }
+        return std::vector<double>{evaluate(net, test, setup.device).top1};
+      };
+      in_turn(ranks, meta ? 1 : protocol.nets, judged,
+              [&](std::int64_t, std::span<const double> top1) { row.top1.push_back(top1[0]); });
       row.spread = spread_of(row.top1);
       table.push_back(std::move(row));
     }

@@ -34,10 +34,10 @@ struct ProtocolRow {
 Protocol parse_protocol(Config& node, Config& models,
                         const std::function<std::shared_ptr<const Dataset>(Config&)>& set_named);
 
-/// Trains and tests. Network k of every row begins with the same weights. On the meta device one step of one network
-/// for each row, for planning.
+/// Trains and tests. Network k of every row begins with the same weights; ranks share the networks, and all get the
+/// same numbers. On the meta device one step of one network for each row, for planning.
 std::vector<ProtocolRow> run_protocol(const Protocol& protocol, const Setup& setup, const EvalData& test,
-                                      const ModelSizes& sizes);
+                                      const ModelSizes& sizes, Communicator* ranks = nullptr);
 /// The rows as text, with the view that each was trained under.
 std::string protocol_table(const Protocol& protocol, const std::vector<ProtocolRow>& rows);
 

@@ -82,6 +82,29 @@ void check_ranks(Setup& setup, const Communicator& ranks) {
     }
 }
 
+void in_turn(Communicator* ranks, std::int64_t count, const std::function<std::vector<double>(std::int64_t)>& work,
+             const std::function<void(std::int64_t, std::span<const double>)>& take) {
+  if (!ranks || ranks->world() == 1) {
+    for (std::int64_t i = 0; i < count; ++i) take(i, work(i));
+    return;
+  }
+  const std::int64_t world = ranks->world(), me = ranks->rank();
+  for (std::int64_t first = 0; first < count; first += world) {
+    std::vector<double> own;
+    if (first + me < count) own = work(first + me);
+    std::vector<std::int64_t> mine{static_cast<std::int64_t>(own.size())}, sizes(static_cast<std::size_t>(world));
+    ranks->all_gather(mine, sizes, "evaluation");
+    const auto line = static_cast<std::size_t>(*std::max_element(sizes.begin(), sizes.end()));
+    std::vector<double> all(line * static_cast<std::size_t>(world));
+    own.resize(line);
+    ranks->all_gather(own, all, "evaluation");
+    for (std::int64_t i = first; i < std::min(first + world, count); ++i) {
+      const auto turn = static_cast<std::size_t>(i - first);
+      take(i, std::span<const double>(all).subspan(turn * line, static_cast<std::size_t>(sizes[turn])));
+    }
+  }
+}
+
 void sum_over(Communicator& ranks, std::vector<double>& values, std::string_view tag) {
   ranks.all_reduce(values, Reduction::sum, tag);
 }

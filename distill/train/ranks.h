@@ -18,6 +18,12 @@ RankRows rows_of(const Source& source, const Communicator* ranks);
 /// micro-batches otherwise than one process does, another device than the processor.
 void check_ranks(Setup& setup, const Communicator& ranks);
 
+/// take(i, work(i)) for i = 0, .., count - 1, in that order, on every rank. Each call of `work` is made by one rank,
+/// those of a round of as many as there are ranks at the same time: what is added up in `take` has the same bits on all
+/// ranks and on one process.
+void in_turn(Communicator* ranks, std::int64_t count, const std::function<std::vector<double>(std::int64_t i)>& work,
+             const std::function<void(std::int64_t i, std::span<const double> numbers)>& take);
+
 /// values <- their sums over all ranks.
 void sum_over(Communicator& ranks, std::vector<double>& values, std::string_view tag);
 

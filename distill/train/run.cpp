@@ -90,7 +90,7 @@ class Run {
     const auto t = Time::now();
     tables_in_turn();
     if (!job_.tables.empty()) say(fmt::format("teacher answers ready in {:.1f} s", seconds_since(t)));
-    trainer_ = std::make_unique<Trainer>(job_.setup, ranks_);
+    trainer_ = std::make_unique<Trainer>(job_.setup, ranks_, job_.run.zero);
     if (const auto newest = starting_point()) {
       info_ = load_checkpoint(newest->path, job_.setup, *trainer_);
       if (leads() && info_.best_step >= 0) folder_->mark_best(info_.best_step);
@@ -136,11 +136,11 @@ class Run {
 
   /// Evaluates the roles that the phase trains; remembers the best when a checkpoint will be there to point at.
   void measure(const std::string& phase, bool saving) {
-    if (!leads()) return;
     const auto begin = Time::now();
     for (const auto& [role, words] : job_.eval.roles) {
       if (!moves(role, phase)) continue;
-      const Evaluation e = evaluate_role(job_, role);
+      const Evaluation e = evaluate_role(job_, role, ranks_);
+      if (!leads()) continue;
       const Metrics metrics = metrics_of(role, e);
       folder_->write_metrics(trainer_->step(), metrics);
       say(fmt::format("step {}: {} {} ({:.1f} s)", trainer_->step(), words, summary(e), seconds_since(begin)));
@@ -172,7 +172,10 @@ class Run {
   }
 
   void save() {
-    if (!leads()) return;
+    if (!leads()) {
+      trainer_->visit_state(StateUse::save, [](const std::string&, Tensor&) {});  // gives its share to rank 0
+      return;
+    }
     info_.step = trainer_->step();
     folder_->save_checkpoint(info_.step,
                              [&](const fs::path& tmp) { save_checkpoint(tmp, job_.setup, *trainer_, info_); });
@@ -183,11 +186,14 @@ class Run {
   void finish(RunResult& result) {
     result.finished = true;
     observer_.all_saved();
-    if (!leads()) return;
     drop_tables(job_);
-    for (const auto& [role, words] : job_.eval.roles) result.evaluations.emplace_back(words, evaluate_role(job_, role));
-    judge_set(result);
-    generate();
+    for (const auto& [role, words] : job_.eval.roles)
+      result.evaluations.emplace_back(words, evaluate_role(job_, role, ranks_));
+    if (job_.protocol) protocol_ = run_protocol(*job_.protocol, job_.setup, job_.eval.data, job_.sizes, ranks_);
+    if (job_.generation) generated_ = run_generation(*job_.generation, job_.setup, job_.eval.data, ranks_);
+    if (!leads()) return;
+    note_protocol(result);
+    note_generation();
     result.figures = figures(result);
     std::size_t width = 0;
     for (const auto& [words, e] : result.evaluations) width = std::max(width, words.size());
@@ -200,9 +206,8 @@ class Run {
   }
 
   /// Networks trained on the synthetic set from scratch; one evaluation for each row of the table.
-  void judge_set(RunResult& result) {
+  void note_protocol(RunResult& result) {
     if (!job_.protocol) return;
-    protocol_ = run_protocol(*job_.protocol, job_.setup, job_.eval.data, job_.sizes);
     for (const ProtocolRow& row : protocol_) {
       const std::string name = fmt::format("{}, {}", row.images, row.view);
       result.evaluations.emplace_back(name, Evaluation{job_.eval.data.set->size(), row.spread.mean, 0});
@@ -242,9 +247,8 @@ class Run {
   }
 
   /// Samples of every row: their distances, samples.h5 and a picture of each.
-  void generate() {
+  void note_generation() {
     if (!job_.generation) return;
-    generated_ = run_generation(*job_.generation, job_.setup, job_.eval.data);
     if (job_.generation->reference)
       folder_->write_metrics(trainer_->step(), {{"frechet/real test images", generated_.floor}});
     std::vector<std::pair<std::string, Tensor>> samples;
@@ -378,7 +382,7 @@ PlanReport plan_job(Job& job) {
     trainer.seek(at);
     MemoryAccount::current_account().reset_peak();
     std::int64_t state = 0;
-    trainer.visit_state([&](const std::string& name, Tensor& t) {
+    trainer.visit_state(StateUse::look, [&](const std::string& name, Tensor& t) {
       if (name.starts_with("update")) state += t.numel() * size_of(t.dtype());
     });
     for (const UpdateSpec& u : phase.updates)

@@ -33,7 +33,7 @@ struct RunResult {
 /// Runs the job in `folder` from its newest checkpoint (from the start without one) to the end of its plan, then
 /// evaluates and writes the report.
 RunResult run_job(Job& job, RunFolder& folder, const RunObserver& observer);
-/// The same as one of several ranks. Rank 0 has the folder: it alone writes, evaluates and reports, and a stop that any
+/// The same as one of several ranks. Rank 0 has the folder: it alone writes and reports, and a stop that any
 /// rank is asked for stops all. The others read checkpoints and tables at `path`, where all must see the same files,
 /// and are done after the last step. What a rank throws is told to the others, which throw a CommError.
 RunResult run_job(Job& job, RunFolder* folder, const std::filesystem::path& path, const RunObserver& observer,

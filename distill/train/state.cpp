@@ -39,9 +39,9 @@ void add_tensor(CheckpointWriter& writer, const std::string& name, const Tensor&
   writer.add(name, plain.dtype(), plain.shape(), bytes_of_row_major(plain));
 }
 
-/// Copies every listed tensor from the file, and refuses a file that does not hold exactly those below `prefix`.
-void load_tensors(const CheckpointReader& reader, const std::string& file, const std::string& prefix,
-                  const std::vector<Named>& wanted) {
+/// Refuses a file that does not hold exactly the listed tensors below `prefix`; of these only shape and dtype matter.
+void check_tensors(const CheckpointReader& reader, const std::string& file, const std::string& prefix,
+                   const std::vector<Named>& wanted) {
   std::vector<std::string> missing, mismatched, unexpected;
   std::set<std::string> known;
   for (const Named& n : wanted) {
@@ -61,12 +61,19 @@ void load_tensors(const CheckpointReader& reader, const std::string& file, const
                   missing.empty() ? "none" : fmt::format("{}", fmt::join(missing, ", ")),
                   mismatched.empty() ? "none" : fmt::format("{}", fmt::join(mismatched, ", ")),
                   unexpected.empty() ? "none" : fmt::format("{}", fmt::join(unexpected, ", ")));
-  for (const Named& n : wanted) {
-    Tensor plain = Tensor::empty(n.value.shape(), n.value.dtype());
-    const auto bytes = reader.bytes(prefix + n.name);
-    if (!bytes.empty()) std::memcpy(plain.raw(), bytes.data(), bytes.size());
-    assign_(n.value, to(plain, n.value.device()), "checkpoint");
-  }
+}
+
+void read_tensor(const CheckpointReader& reader, const std::string& name, const Tensor& value) {
+  Tensor plain = Tensor::empty(value.shape(), value.dtype());
+  const auto bytes = reader.bytes(name);
+  if (!bytes.empty()) std::memcpy(plain.raw(), bytes.data(), bytes.size());
+  assign_(value, to(plain, value.device()), "checkpoint");
+}
+
+void load_tensors(const CheckpointReader& reader, const std::string& file, const std::string& prefix,
+                  const std::vector<Named>& wanted) {
+  check_tensors(reader, file, prefix, wanted);
+  for (const Named& n : wanted) read_tensor(reader, prefix + n.name, n.value);
 }
 
 void refresh_shadows(Role& role) {
@@ -130,7 +137,8 @@ void save_checkpoint(const std::filesystem::path& folder, Setup& setup, Trainer&
   {
     CheckpointWriter writer(folder / "state.h5");
     writer.attribute("format", "retort-state-1");
-    trainer.visit_state([&](const std::string& name, Tensor& value) { add_tensor(writer, name, value); });
+    trainer.visit_state(StateUse::save,
+                        [&](const std::string& name, Tensor& value) { add_tensor(writer, name, value); });
     writer.commit();
   }
   nlohmann::ordered_json manifest;
@@ -178,8 +186,10 @@ CheckpointInfo load_checkpoint(const std::filesystem::path& folder, Setup& setup
   }
   const CheckpointReader reader(folder / "state.h5");
   std::vector<Named> state;
-  trainer.visit_state([&](const std::string& name, Tensor& value) { state.push_back({name, value}); });
-  load_tensors(reader, (folder / "state.h5").string(), "", state);
+  trainer.visit_state(StateUse::look, [&](const std::string& name, Tensor& value) { state.push_back({name, value}); });
+  check_tensors(reader, (folder / "state.h5").string(), "", state);
+  trainer.visit_state(StateUse::load,
+                      [&](const std::string& name, Tensor& value) { read_tensor(reader, name, value); });
   return info;
 }
 

@@ -19,7 +19,7 @@ void load_role(const std::filesystem::path& file, Role& role, const std::string&
 
 /// Writes a complete checkpoint into the empty folder `folder`: trained roles and averages into model.h5 (names
 /// "ROLE/tensor"), the optimisers into state.h5, numbers and the identity of frozen roles (a CRC over their tensors)
-/// into manifest.json.
+/// into manifest.json. Where ranks share a state, the others call Trainer::visit_state meanwhile.
 void save_checkpoint(const std::filesystem::path& folder, Setup& setup, Trainer& trainer, const CheckpointInfo& info);
 /// The inverse. Throws IoError when a file is damaged, ConfigError when a frozen role is not the one of the run.
 CheckpointInfo load_checkpoint(const std::filesystem::path& folder, Setup& setup, Trainer& trainer);

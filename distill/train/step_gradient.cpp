@@ -101,7 +101,8 @@ Outcome StepGradient::run(std::span<const std::unique_ptr<GradAccumulator>> grou
   Communicator* ranks = draws_.ranks();
   const std::string tag = fmt::format("gradient {}", fmt::join(update_.train, "+"));
   if (ranks)
-    for (const auto& group : groups) reducers_.push_back(std::make_unique<GradReducer>(*ranks, *group, tag));
+    for (const auto& group : groups)
+      reducers_.push_back(std::make_unique<GradReducer>(*ranks, *group, tag, where_.sums));
   for (std::size_t i = 0; i < rounds_; ++i) pull(i, groups);
   if (ranks) share_outcome(*ranks);
   for (const auto& reducer : reducers_) reducer->finish();

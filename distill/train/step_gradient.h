@@ -62,6 +62,7 @@ class StepGradient {
     std::int64_t step = 0;
     std::size_t update = 0;  ///< its place in the phase
     std::int64_t rows = 0;   ///< of a micro-batch; 0: as the sources say
+    GradReducer::Sums sums = GradReducer::Sums::all;
   };
   StepGradient(const Setup& setup, const UpdateSpec& update, const Where& where, Draws& draws);
 

@@ -7,6 +7,7 @@
 #include "autograd/ops/linalg.h"
 #include "autograd/ops/losses.h"
 #include "autograd/ops/reduce.h"
+#include "distill/train/ranks.h"
 #include "io/tokenizer.h"
 #include "tensor/transfer.h"
 
@@ -51,15 +52,21 @@ Batch rows_of(const TokenSet& set, std::int64_t first, std::int64_t n, Device de
   return text_batch(set, texts, TextWidths::of(set), ids, ids);
 }
 
-/// Sums over the tokens that count.
+/// Sums over the tokens of a batch that count, or over all.
 struct TextSums {
-  std::int64_t tokens = 0, bytes = 0, right = 0;
-  double nats = 0, kl_forward = 0, kl_reverse = 0;
+  double tokens = 0, bytes = 0, right = 0, nats = 0, kl_forward = 0, kl_reverse = 0;
+
+  std::vector<double> numbers() const { return {tokens, bytes, right, nats, kl_forward, kl_reverse}; }
+  void add(std::span<const double> n) {
+    std::size_t next = 0;
+    for (double* sum : {&tokens, &bytes, &right, &nats, &kl_forward, &kl_reverse}) *sum += n[next++];
+  }
 };
 
-void add_batch(TextSums& s, const Role& role, const Role* teacher, const TokenSet& set, const Batch& b) {
+TextSums sums_of(const Role& role, const Role* teacher, const TokenSet& set, const Batch& b) {
+  TextSums s;
   const TokenPlaces places = places_of(b);
-  if (places.size() == 0) return;
+  if (places.size() == 0) return s;
   const Tensor z = logits_at(role, b, places);
   const Tensor nats = total(cross_entropy(z, to(places.token, z.device())));
   const Tensor right = sum(equal(on_host(argmax(z, 1)), places.token));
@@ -70,14 +77,16 @@ void add_batch(TextSums& s, const Role& role, const Role* teacher, const TokenSe
     forward = total(kl_forward(z, t));
     reverse = total(kl_reverse(z, t));
   }
-  if (b.x.meta()) return;
-  s.tokens += places.size();
-  for (const std::int64_t token : places.token.values<std::int64_t>()) s.bytes += set.bytes_of(token);
-  s.right += right.item<std::int64_t>();
-  s.nats += nats.item();
-  if (!teacher) return;
-  s.kl_forward += forward.item();
-  s.kl_reverse += reverse.item();
+  if (b.x.meta()) return s;
+  s.tokens = static_cast<double>(places.size());
+  for (const std::int64_t token : places.token.values<std::int64_t>())
+    s.bytes += static_cast<double>(set.bytes_of(token));
+  s.right = right.item();
+  s.nats = nats.item();
+  if (!teacher) return s;
+  s.kl_forward = forward.item();
+  s.kl_reverse = reverse.item();
+  return s;
 }
 
 /// The role's responses to prompts first .. first + n, and the batch that they make.
@@ -113,7 +122,8 @@ Written write(const Role& role, const TextEvalSpec::Own& own, std::int64_t first
   return w;
 }
 
-void judge_own(TextScores& scores, const Role& role, const Role* teacher, const TextEvalSpec& spec, Device device) {
+void judge_own(TextScores& scores, const Role& role, const Role* teacher, const TextEvalSpec& spec, Device device,
+               Communicator* ranks) {
   const TextEvalSpec::Own& own = *spec.own;
   const auto teachers_view = [&](const Batch& b) { return total(token_log_prob(states_of(*teacher, b), b, {})); };
   const std::int64_t count = std::min(own.count, own.set->size());
@@ -121,17 +131,33 @@ void judge_own(TextScores& scores, const Role& role, const Role* teacher, const 
     if (teacher) teachers_view(text_batch_meta(std::min(spec.batch, count), widths_of(own), true));
     return;
   }
-  double tokens = 0, its = 0, teachers = 0;
-  for (std::int64_t first = 0; first < count; first += spec.batch) {
-    const Written w = write(role, own, first, std::min(spec.batch, count - first));
+  const std::int64_t batches = (count + spec.batch - 1) / spec.batch;
+  const auto written = [&](std::int64_t i) {
+    return write(role, own, i * spec.batch, std::min(spec.batch, count - i * spec.batch));
+  };
+  const auto show = [&](const Written& w) {
+    for (const Text& text : w.texts)
+      if (static_cast<std::int64_t>(scores.shown.size()) < own.show)
+        scores.shown.push_back({spell(*own.set, text.prompt), spell(*own.set, text.response)});
+  };
+  const auto judge = [&](std::int64_t i) {
+    const Written w = written(i);
+    if (!ranks) show(w);
+    double tokens = 0, its = 0;
     for (const Text& text : w.texts) {
       tokens += static_cast<double>(text.response.size());
       its = std::accumulate(text.lp_old.begin(), text.lp_old.end(), its);
-      if (static_cast<std::int64_t>(scores.shown.size()) < own.show)
-        scores.shown.push_back({spell(*own.set, text.prompt), spell(*own.set, text.response)});
     }
-    if (teacher) teachers += teachers_view(w.batch).item();
-  }
+    return std::vector<double>{tokens, its, teacher ? teachers_view(w.batch).item() : 0};
+  };
+  double tokens = 0, its = 0, teachers = 0;
+  in_turn(ranks, batches, judge, [&](std::int64_t, std::span<const double> of_batch) {
+    tokens += of_batch[0];
+    its += of_batch[1];
+    teachers += of_batch[2];
+  });
+  if (ranks && ranks->rank() == 0)  // again, as others may have written them
+    for (std::int64_t i = 0; i * spec.batch < std::min(own.show, count); ++i) show(written(i));
   scores.own_log_prob = its / tokens;
   if (teacher) scores.teacher_log_prob = teachers / tokens;
 }
@@ -165,22 +191,27 @@ TextEvalSpec parse_text_eval(Config& eval, const TokenSets& sets, const Roles& r
   return spec;
 }
 
-Evaluation evaluate_texts(const Role& role, const TextEvalSpec& spec, const Roles& roles, Device device) {
+Evaluation evaluate_texts(const Role& role, const TextEvalSpec& spec, const Roles& roles, Device device,
+                          Communicator* ranks) {
   const Role* teacher = spec.teacher.empty() ? nullptr : &roles.at(spec.teacher);
   const bool meta = device.kind == DeviceKind::meta;
   TextSums sums;
-  for (std::int64_t first = 0; first < (meta ? 1 : spec.set->size()); first += spec.batch)
-    add_batch(sums, role, teacher, *spec.set,
-              rows_of(*spec.set, first, std::min(spec.batch, spec.set->size() - first), device));
+  const auto judge = [&](std::int64_t i) {
+    const std::int64_t first = i * spec.batch;
+    const Batch b = rows_of(*spec.set, first, std::min(spec.batch, spec.set->size() - first), device);
+    return sums_of(role, teacher, *spec.set, b).numbers();
+  };
+  in_turn(ranks, meta ? 1 : (spec.set->size() + spec.batch - 1) / spec.batch, judge,
+          [&](std::int64_t, std::span<const double> of_batch) { sums.add(of_batch); });
   Evaluation e;
   e.text.emplace();
-  if (spec.own) judge_own(*e.text, role, teacher, spec, device);
+  if (spec.own) judge_own(*e.text, role, teacher, spec, device, ranks);
   if (meta) return e;
-  const auto tokens = static_cast<double>(sums.tokens);
-  e.samples = sums.tokens;
-  e.top1 = static_cast<double>(sums.right) / tokens;
+  const double tokens = sums.tokens;
+  e.samples = static_cast<std::int64_t>(tokens);
+  e.top1 = sums.right / tokens;
   e.cross_entropy = sums.nats / tokens;
-  if (sums.bytes > 0) e.text->bits_per_byte = sums.nats / (std::log(2.0) * static_cast<double>(sums.bytes));
+  if (sums.bytes > 0) e.text->bits_per_byte = sums.nats / (std::log(2.0) * sums.bytes);
   if (teacher) {
     e.text->kl_forward = sums.kl_forward / tokens;
     e.text->kl_reverse = sums.kl_reverse / tokens;

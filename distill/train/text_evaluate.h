@@ -33,9 +33,10 @@ TextEvalSpec parse_text_eval(Config& eval, const TokenSets& sets, const Roles& r
 /// teacher both KLs a token, summed over the whole vocabulary. With prompts the role's own samples (keyed: every role
 /// draws with the same numbers) and, with a teacher, that one's mean log-probability a token of them, which falls where
 /// a student goes wrong in its own words. Logits are held for one batch. Throws ConfigError when the role is no
-/// language model, ShapeError when the teacher has another vocabulary. On the meta device only the shapes of one batch
-/// run.
-Evaluation evaluate_texts(const Role& role, const TextEvalSpec& spec, const Roles& roles, Device device);
+/// language model, ShapeError when the teacher has another vocabulary. Ranks share the batches, and all get the same
+/// numbers; what was written is shown by rank 0. On the meta device only the shapes of one batch run.
+Evaluation evaluate_texts(const Role& role, const TextEvalSpec& spec, const Roles& roles, Device device,
+                          Communicator* ranks = nullptr);
 
 /// Tokens as a person reads them: what the set's tokenizer makes of them, or bytes as they are; control characters and
 /// bytes beyond ASCII as \\xHH, marks of bytes as <>; numbers where tokens have no text.

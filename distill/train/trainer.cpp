@@ -19,8 +19,8 @@ void put_between(const Tensor& value, double low, double high) {
 }
 }  // namespace
 
-Trainer::Trainer(Setup& setup, Communicator* ranks)
-    : setup_(setup), ranks_(ranks && ranks->world() > 1 ? ranks : nullptr) {
+Trainer::Trainer(Setup& setup, Communicator* ranks, bool zero)
+    : setup_(setup), ranks_(ranks && ranks->world() > 1 ? ranks : nullptr), zero_(ranks_ && zero) {
   if (ranks_) check_ranks(setup, *ranks_);
   for (const auto& [name, spec] : setup.followers)
     followers_.emplace_back(name, Follower(spec, *setup.roles.at(name).model, *setup.roles.at(spec.of).model));
@@ -53,7 +53,7 @@ void Trainer::begin_phase() {
   }
   if (finished()) return;
   for (const UpdateSpec& spec : phase().updates) {
-    Update u{&spec, {}, {}, {}, {}};
+    Update u{&spec, {}, {}, {}, {}, {}};
     for (const MoveSpec& move : spec.moves) {
       const std::size_t begin = u.parameters.size();
       for (const auto& [role, prefix] : move.groups)
@@ -64,7 +64,15 @@ void Trainer::begin_phase() {
         throw ConfigError("phase {}: {} has nothing to train", phase().name, move.str());
       u.ends.push_back(u.parameters.size());
       u.optimizers.push_back(move.optim.make());
-      u.optimizers.back()->prepare(std::span(u.parameters).subspan(begin));
+      if (zero_ && !u.optimizers.back()->elementwise())
+        throw ConfigError(
+            "run.zero: the optimiser of {} looks at whole matrices, which ranks do not share; hint: adamw", move.str());
+    }
+    if (zero_) u.shards = std::make_unique<StateShards>(*ranks_, u.parameters);
+    for (std::size_t k = 0, begin = 0; k < u.optimizers.size(); begin = u.ends[k++]) {
+      const std::size_t count = u.ends[k] - begin;
+      u.optimizers[k]->prepare(zero_ ? u.shards->own(begin, count)
+                                     : std::span<const NamedParameter>(u.parameters).subspan(begin, count));
     }
     const std::size_t groups = 1 + *std::max_element(spec.group.begin(), spec.group.end());
     for (std::size_t k = 0; k < groups; ++k) u.groups.push_back(std::make_unique<GradAccumulator>(u.parameters));
@@ -72,13 +80,21 @@ void Trainer::begin_phase() {
   }
 }
 
-Outcome Trainer::differentiate(std::size_t index, std::int64_t micro_batch, Draws& draws) {
+Outcome Trainer::differentiate(std::size_t index, std::int64_t micro_batch, Draws& draws, GradReducer::Sums sums) {
   Update& u = updates_[index];
   for (const auto& group : u.groups) group->zero();
-  return StepGradient(setup_, *u.spec, {clock(), global_step_, index, micro_batch}, draws).run(u.groups);
+  return StepGradient(setup_, *u.spec, {clock(), global_step_, index, micro_batch, sums}, draws).run(u.groups);
+}
+
+double Trainer::shared_norm(const Update& u) const {
+  const double own = grad_norm(u.shards->own_of(u.groups[0]->grads()));
+  std::vector<double> squares{own * own};
+  sum_over(*ranks_, squares, "gradient norm");
+  return std::sqrt(squares[0]);
 }
 
 double Trainer::combine(Update& u, Metrics& metrics) const {
+  if (u.sums() == GradReducer::Sums::own) return shared_norm(u);
   if (u.groups.size() == 1) return grad_norm(u.groups[0]->grads());
   std::vector<std::vector<Tensor>> rows;
   for (const auto& group : u.groups) rows.push_back(group->grads());
@@ -97,22 +113,30 @@ double Trainer::combine(Update& u, Metrics& metrics) const {
 }
 
 void Trainer::move(Update& u, Metrics& metrics) {
-  std::size_t begin = 0;
-  for (std::size_t k = 0; k < u.optimizers.size(); ++k) {
-    const OptimSpec& how = u.spec->moves[k].optim;
-    const double lr = how.schedule(phase_step_, phase().steps);
+  for (std::size_t k = 0, begin = 0; k < u.optimizers.size(); begin = u.ends[k++]) {
+    const double lr = u.spec->moves[k].optim.schedule(phase_step_, phase().steps);
     metrics.emplace_back("lr/" + u.spec->moves[k].str(), lr);
-    const auto parameters = std::span<const NamedParameter>(u.parameters).subspan(begin, u.ends[k] - begin);
-    if (auto* split = dynamic_cast<SplitMomentum*>(u.optimizers[k].get()))
+    const std::size_t count = u.ends[k] - begin;
+    const auto parameters = std::span<const NamedParameter>(u.parameters).subspan(begin, count);
+    if (auto* split = dynamic_cast<SplitMomentum*>(u.optimizers[k].get())) {
       split->step(u.parameters, u.groups[0]->reached(), u.groups[1]->reached(), lr);
+      continue;
+    }
+    const auto grads = std::span(u.groups[0]->grads()).subspan(begin, count);
+    if (u.shards)
+      u.optimizers[k]->step(u.shards->own(begin, count), u.shards->own_of(grads, begin), lr);
     else
-      u.optimizers[k]->step(parameters, std::span(u.groups[0]->grads()).subspan(begin, parameters.size()), lr);
+      u.optimizers[k]->step(parameters, grads, lr);
+  }
+  if (u.shards) u.shards->gather_values();
+  for (std::size_t k = 0, begin = 0; k < u.optimizers.size(); begin = u.ends[k++]) {
+    const OptimSpec& how = u.spec->moves[k].optim;
     if (how.bounds)
-      for (const NamedParameter& p : parameters) put_between(p.parameter->value, how.bounds->first, how.bounds->second);
+      for (std::size_t i = begin; i < u.ends[k]; ++i)
+        put_between(u.parameters[i].parameter->value, how.bounds->first, how.bounds->second);
     if (how.clip_pixels)
       for (const std::string& role : u.spec->train)
         if (auto* set = dynamic_cast<PixelSet*>(setup_.roles.at(role).model.get())) set->clip();
-    begin = u.ends[k];
   }
 }
 
@@ -152,7 +176,7 @@ Metrics Trainer::advance() {
   for (std::size_t i = 0; i < updates_.size(); ++i) {
     Update& u = updates_[i];
     if (phase_step_ % u.spec->every != 0) continue;
-    const Outcome outcome = differentiate(i, 0, draws);
+    const Outcome outcome = differentiate(i, 0, draws, u.sums());
     total += outcome.total;
     for (const auto& [name, value] : outcome.shown) metrics.emplace_back("loss/" + name, value);
     const std::string roles = fmt::format("{}", fmt::join(u.spec->train, "+"));
@@ -211,9 +235,9 @@ std::map<std::string, Tensor> Trainer::gradients(std::size_t index, std::int64_t
   Update& u = updates_.at(index);
   draw_params();
   Draws draws(setup_, clock(), global_step_, ranks_);
-  differentiate(index, micro_batch, draws);
+  differentiate(index, micro_batch, draws, GradReducer::Sums::all);
   Metrics weights;
-  combine(u, weights);
+  if (u.groups.size() > 1) combine(u, weights);
   std::map<std::string, Tensor> result;
   const std::vector<Tensor>& grads = u.groups[0]->grads();
   for (std::size_t i = 0; i < grads.size(); ++i) {
@@ -234,13 +258,39 @@ void Trainer::report_gradient(const Update& u) const {
                      global_step_, fmt::join(u.spec->train, "+"));
 }
 
-void Trainer::visit_state(const std::function<void(const std::string&, Tensor&)>& visit) {
+void Trainer::visit_shared(Update& u, std::size_t k, const std::string& place, StateUse use,
+                           const std::function<void(const std::string&, Tensor&)>& visit) {
+  std::map<std::string, std::size_t> number;
+  for (std::size_t i = 0; i < u.parameters.size(); ++i) number[u.parameters[i].name] = i;
+  const bool visits = use != StateUse::save || ranks_->rank() == 0;
+  u.optimizers[k]->visit_state([&](const std::string& name, Tensor& own) {
+    const std::size_t slash = name.find('/');  // "SLOT/PARAMETER", or "step", which is the same on all ranks
+    if (slash == std::string::npos) {
+      if (visits) visit(place + name, own);
+      return;
+    }
+    const std::size_t i = number.at(name.substr(slash + 1));
+    const Tensor& value = u.parameters[i].parameter->value;
+    Tensor whole;
+    if (visits)
+      whole = Tensor::empty(value.shape(), own.dtype(), use == StateUse::look ? kMeta : kCpu, &value.strides());
+    if (use == StateUse::save) u.shards->gather(i, own, whole);
+    if (visits) visit(place + name, whole);
+    if (use == StateUse::load) u.shards->take(i, whole, own);
+  });
+}
+
+void Trainer::visit_state(StateUse use, const std::function<void(const std::string&, Tensor&)>& visit) {
   for (std::size_t i = 0; i < updates_.size(); ++i)
     for (std::size_t k = 0; k < updates_[i].optimizers.size(); ++k) {
       const std::string place = k == 0 ? fmt::format("update{}/", i) : fmt::format("update{}.{}/", i, k);
-      updates_[i].optimizers[k]->visit_state(
-          [&](const std::string& name, Tensor& value) { visit(place + name, value); });
+      if (updates_[i].shards)
+        visit_shared(updates_[i], k, place, use, visit);
+      else
+        updates_[i].optimizers[k]->visit_state(
+            [&](const std::string& name, Tensor& value) { visit(place + name, value); });
     }
+  if (use == StateUse::save && ranks_ && ranks_->rank() > 0) return;
   for (auto& [name, runs] : setup_.trajectories) visit("trajectory/" + name, runs.table);
   for (auto& [name, drawn] : setup_.drawn) {
     const std::string place = "drawn/" + name + "/";

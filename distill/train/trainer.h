@@ -7,15 +7,20 @@
 #include <memory>
 
 #include "distill/train/step_gradient.h"
+#include "nn/state_shards.h"
 
 namespace retort {
+
+/// What is done with the tensors of a state: their shapes and dtypes are looked at, their values read, or written.
+enum class StateUse { look, save, load };
 
 class Trainer {
  public:
   /// With `ranks` this is one of several, each of which has a trainer of its own and draws its rows of every batch;
-  /// gradients, losses and running statistics are those of the global batch, the same bits on all. Throws ConfigError
-  /// for what ranks cannot share (distill/train/ranks.h).
-  explicit Trainer(Setup& setup, Communicator* ranks = nullptr);
+  /// gradients, losses and running statistics are those of the global batch, the same bits on all. With `zero` each
+  /// keeps the state of its share of the optimisers (nn/state_shards.h). Throws ConfigError for what ranks cannot share
+  /// (distill/train/ranks.h).
+  explicit Trainer(Setup& setup, Communicator* ranks = nullptr, bool zero = false);
 
   bool finished() const { return phase_ >= setup_.phases.size(); }
   std::int64_t step() const { return global_step_; }  ///< optimiser steps done, all phases
@@ -31,8 +36,9 @@ class Trainer {
   std::map<std::string, Tensor> gradients(std::size_t u, std::int64_t micro_batch = 0);
 
   /// Optimiser state of the running phase ("update0/..."), counters of followers ("params/..."), stores ("store/...")
-  /// and controllers ("control/..."), for checkpoints.
-  void visit_state(const std::function<void(const std::string& name, Tensor& value)>& visit);
+  /// and controllers ("control/..."), for checkpoints. Where ranks share a state, whole tensors are visited as one
+  /// process has them: ghosts for `look`; for `save`, which all ranks call, on rank 0 alone.
+  void visit_state(StateUse use, const std::function<void(const std::string& name, Tensor& value)>& visit);
   /// Continues at `step` of the whole plan; optimisers of that phase are made anew, to be filled through visit_state.
   void seek(std::int64_t step);
 
@@ -43,15 +49,24 @@ class Trainer {
     std::vector<std::unique_ptr<Optimizer>> optimizers;    ///< by move of the spec
     std::vector<std::size_t> ends;                         ///< where the parameters of each end
     std::vector<std::unique_ptr<GradAccumulator>> groups;  ///< one for each group of terms that is kept apart
+    std::unique_ptr<StateShards> shards;                   ///< null: the state is not shared
+    /// Of gradients that need not be whole, a rank gets its share.
+    GradReducer::Sums sums() const {
+      return shards && groups.size() == 1 ? GradReducer::Sums::own : GradReducer::Sums::all;
+    }
   };
 
   void begin_phase();
   Clock clock() const;
-  Outcome differentiate(std::size_t u, std::int64_t micro_batch, Draws& draws);
+  Outcome differentiate(std::size_t u, std::int64_t micro_batch, Draws& draws, GradReducer::Sums sums);
   /// The norm of the update's gradient, after `aggregate` made one of its groups (in the first accumulator; split
   /// momentum leaves them apart); adds the weights it found to `metrics`.
   double combine(Update& u, Metrics& metrics) const;
+  /// The norm of a gradient that ranks share.
+  double shared_norm(const Update& u) const;
   void move(Update& u, Metrics& metrics);
+  void visit_shared(Update& u, std::size_t optimizer, const std::string& place, StateUse use,
+                    const std::function<void(const std::string& name, Tensor& value)>& visit);
   /// Weights that are drawn for this step.
   void draw_params();
   bool is_used(const std::string& role) const;
@@ -64,6 +79,7 @@ class Trainer {
 
   Setup& setup_;
   Communicator* ranks_;  ///< null: alone
+  bool zero_;
   std::size_t phase_ = 0;
   std::int64_t phase_step_ = 0, global_step_ = 0;
   std::vector<Update> updates_;

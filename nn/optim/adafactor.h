@@ -24,6 +24,7 @@ class Adafactor final : public Optimizer {
  public:
   /// Throws ValueError unless 0 <= beta1 < 1, eps1 > 0 and the other numbers are not negative (threshold positive).
   explicit Adafactor(const AdafactorOptions& options);
+  bool elementwise() const override { return false; }
 
  private:
   std::vector<std::string> slots() const override { return {}; }

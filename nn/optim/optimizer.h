@@ -25,6 +25,9 @@ class Optimizer {
   /// fit, naming it.
   void step(std::span<const NamedParameter> parameters, std::span<const Tensor> grads, double lr);
 
+  /// Whether an update of some elements of a parameter needs nothing of the others: what ZeRO-1 asks for.
+  virtual bool elementwise() const { return true; }
+
   /// All state by name: "step" (i64, the number of updates made) and "<slot>/<parameter name>".
   void visit_state(const std::function<void(const std::string& name, Tensor& value)>& visit);
 

@@ -141,7 +141,7 @@ TEST_CASE("ema: a run that is stopped and resumed ends in the same bytes, counte
     Job forgetful = tiny_job(file);
     Trainer trainer(forgetful.setup);
     load_checkpoint(list_checkpoints(folder.file("cut")).front().path, forgetful.setup, trainer);
-    trainer.visit_state([](const std::string& name, Tensor& t) {
+    trainer.visit_state(StateUse::look, [](const std::string& name, Tensor& t) {
       if (name.starts_with("params/")) fill_(t, 0);
     });
     while (!trainer.finished()) trainer.advance();

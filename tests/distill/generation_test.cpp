@@ -16,6 +16,7 @@
 #include "tests/distill/data_fixture.h"
 #include "tests/io/test_files.h"
 #include "tests/op_case.h"
+#include "tests/tensor/comm_world.h"
 
 using namespace retort;
 using namespace retort::testing;
@@ -215,6 +216,28 @@ TEST_CASE("generate: the batch changes no distance beyond rounding, and planning
   CHECK(large[0] != large[1]);
   Job planned = judged.built({"eval.generate.count=100000000"}, kMeta);
   CHECK(plan_job(planned).evaluation_peak > 0);
+}
+
+TEST_CASE("generate: ranks share the batches, and come to the distances and pictures of one process") {
+  const Judged judged;
+  const auto run = [&](Communicator* ranks) {
+    Job job = judged.built({"eval.generate.batch=7"});
+    return run_generation(*job.generation, job.setup, job.eval.data, ranks);
+  };
+  const GenerationResult alone = run(nullptr);
+  std::vector<GenerationResult> several(2);
+  const auto errors =
+      in_world(Over::threads, 2, [&](Communicator& c) { several[static_cast<std::size_t>(c.rank())] = run(&c); });
+  REQUIRE(errors == std::vector<std::string>(2));
+  for (const GenerationResult& of_rank : several) {
+    CHECK(of_rank.floor == alone.floor);
+    for (std::size_t i = 0; i < alone.rows.size(); ++i) {
+      CHECK(of_rank.rows[i].distances == alone.rows[i].distances);
+      CHECK(of_rank.rows[i].calls == alone.rows[i].calls);
+    }
+  }
+  for (std::size_t i = 0; i < alone.rows.size(); ++i)
+    CHECK(several[0].rows[i].shown.values() == alone.rows[i].shown.values());
 }
 
 TEST_CASE("generate: features of real images depend on the normalisation of their network; the floor is of sets") {

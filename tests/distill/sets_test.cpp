@@ -13,6 +13,7 @@
 #include "distill/train/state.h"
 #include "tests/distill/inner_fixture.h"
 #include "tests/io/test_files.h"
+#include "tests/tensor/comm_world.h"
 
 using namespace retort;
 using namespace retort::testing;
@@ -207,9 +208,15 @@ TEST_CASE("sets: the protocol repeats, reports every row, and tells a set of pat
     bool apart = false;  // networks of different seeds
     Protocol brief = *job.protocol;
     brief.steps = 3;
-    for (const ProtocolRow& row : run_protocol(brief, job.setup, job.eval.data, job.sizes))
-      apart = apart || row.spread.deviation > 0;
+    const auto alone = run_protocol(brief, job.setup, job.eval.data, job.sizes);
+    for (const ProtocolRow& row : alone) apart = apart || row.spread.deviation > 0;
     CHECK(apart);
+    const auto errors = in_world(Over::threads, 2, [&](Communicator& c) {
+      const auto shared = run_protocol(brief, job.setup, job.eval.data, job.sizes, &c);
+      for (std::size_t i = 0; i < alone.size(); ++i)
+        if (shared[i].top1 != alone[i].top1) throw std::runtime_error("ranks that share networks find others");
+    });
+    CHECK(errors == std::vector<std::string>(2));
     REQUIRE(result.evaluations.size() == 2);
     CHECK(result.evaluations[0].first == "distilled, none");
     CHECK(result.evaluations[1].first == "random real, none");
