@@ -82,6 +82,8 @@ class Builder {
     job_.run.keep_last = static_cast<int>(config_.get_int("run.keep_last", 3, {.min = 1, .max = 1000000}));
     job_.run.threads = static_cast<int>(config_.get_int("run.threads", 0, {.min = 0, .max = 1024}));
     if (config_.has("run.timeout")) job_.run.timeout = config_.get_real("run.timeout", {.min = 0.1});
+    const std::string capture = config_.get_choice("run.capture", {"auto", "on", "off"}, "auto");
+    job_.run.capture = capture == "on" ? Capture::on : capture == "off" ? Capture::off : Capture::automatic;
     dtype_ = config_.get_choice("run.dtype", {"f32", "f64"}, "f32") == "f64" ? DType::f64 : DType::f32;
     setup().device = device_;
   }

@@ -30,6 +30,7 @@ struct RunSpec {
   int keep_last = 3;
   int threads = 0;      ///< 0: as the OpenMP runtime decides
   double timeout = 30;  ///< seconds after which a silent rank is given up
+  Capture capture = Capture::automatic;
   KeepBest keep_best;
 };
 

@@ -216,7 +216,9 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
     note(s, part, batches.at(s.place()));
     if (s.watched) continue;
     outputs[s.group].push_back(part.total);
-    cotangents[s.group].push_back(Tensor::scalar(s.scale, part.total.dtype(), part.total.device()));
+    // From the host, as weights follow schedules: a captured step takes its uploads anew.
+    const Tensor scale = Tensor::scalar(s.scale, part.total.dtype(), host_of(part.total.device()));
+    cotangents[s.group].push_back(to(scale, part.total.device()));
   }
   for (auto& [source, answer] : answers) collect_puts(source, batches.at(source), answer);
   const bool last = i + 1 == rounds_ && !reducers_.empty();

@@ -23,11 +23,12 @@ struct Trained {
   std::vector<double> losses;             ///< of every term and step, and norms of gradients
   std::map<std::string, Tensor> weights;  ///< parameters and running statistics, on the host
   std::optional<Evaluation> evaluation;
+  std::vector<std::string> captured;  ///< what the trainer says of it
 };
 
 /// Trains to the end; `weights` are those of every role that is trained.
-Trained trained(Job& job, Device device) {
-  Trainer trainer(job.setup);
+Trained trained(Job& job, Device device, Capture capture) {
+  Trainer trainer(job.setup, nullptr, capture);
   Trained result;
   std::set<std::string> roles;
   while (!trainer.finished())
@@ -44,16 +45,10 @@ Trained trained(Job& job, Device device) {
     }
     for (const auto& b : buffers_of(role)) result.weights.emplace(name + "." + b.name, to(b.buffer->value, kCpu));
   }
+  result.captured = trainer.captured();
   return result;
 }
 
-Trained trained_on(Device device, const std::filesystem::path& file, const std::vector<std::string>& overrides) {
-  Job job = tiny_job(file, overrides, device);
-  fill_tables(job, file.parent_path() / "tables_of_run");
-  Trained result = trained(job, device);
-  result.evaluation = evaluate_role(job, "student");
-  return result;
-}
 
 void check_same(const Trained& got, const Trained& want) {
   REQUIRE(got.losses.size() == want.losses.size());
@@ -73,35 +68,64 @@ void check_same(const Trained& got, const Trained& want) {
   CHECK(*got.evaluation->text->kl_forward == doctest::Approx(*want.evaluation->text->kl_forward).epsilon(1e-5));
 }
 
+/// Bit for bit.
+void check_identical(const Trained& got, const Trained& want) {
+  CHECK(got.losses == want.losses);
+  for (const auto& weight : want.weights) {
+    CAPTURE(weight.first);
+    CHECK(got.weights.at(weight.first).values() == weight.second.values());
+  }
+}
+
+/// As it comes and captured, under two schedules.
+void check_on_gpu(const std::function<Trained(Device device, Capture capture)>& train) {
+  const Trained cpu = train(kCpu, Capture::off);
+  CHECK(cpu.totals.size() >= 20);
+  const Trained plain = train(emulator(gpu::Schedule::random), Capture::off);
+  CHECK(plain.captured.empty());
+  check_same(plain, cpu);
+  for (const gpu::Schedule schedule : {gpu::Schedule::forward, gpu::Schedule::random}) {
+    // An error when steps turn out not to repeat.
+    const Trained captured = train(emulator(schedule), Capture::on);
+    check_same(captured, cpu);
+    check_identical(captured, plain);
+    REQUIRE(!captured.captured.empty());
+    for (const std::string& line : captured.captured) {
+      CAPTURE(line);
+      CHECK(line.find("as it comes") == std::string::npos);
+      CHECK(line.find(", 0 replays") == std::string::npos);
+    }
+  }
+}
+
 void check_job(const std::string& student, std::vector<std::string> overrides) {
   const test::TemporaryFolder folder;
   const auto file = write_tiny_job(folder.path(), "kd", "", student);
   overrides.insert(overrides.end(), kSmall.begin(), kSmall.end());
-  const Trained cpu = trained_on(kCpu, file, overrides);
-  CHECK(cpu.totals.size() == 20);
-  CHECK(cpu.totals.front() > 1.2 * cpu.totals.back());
-  for (const gpu::Schedule schedule : {gpu::Schedule::forward, gpu::Schedule::random})
-    check_same(trained_on(emulator(schedule), file, overrides), cpu);
+  check_on_gpu([&](Device device, Capture capture) {
+    Job job = tiny_job(file, overrides, device);
+    fill_tables(job, file.parent_path() / "tables_of_run");
+    Trained result = trained(job, device, capture);
+    CHECK(result.totals.front() > 1.2 * result.totals.back());
+    result.evaluation = evaluate_role(job, "student");
+    return result;
+  });
 }
 
 /// A method on the task that its preset names.
 void check_task(const std::string& method, std::vector<std::string> overrides, bool evaluated) {
   overrides.insert(overrides.end(), {"job.task=tiny", "run.steps=20"});
   const OpenedJob opened = open_job(method, overrides);
-  const auto trained_there = [&](Device device) {
+  check_on_gpu([&](Device device, Capture capture) {
     Job job = build_job(opened.config, opened.file, device);
-    Trained result = trained(job, device);
+    Trained result = trained(job, device, capture);
     if (evaluated) result.evaluation = evaluate_role(job, "student");
     return result;
-  };
-  const Trained cpu = trained_there(kCpu);
-  CHECK(cpu.totals.size() >= 20);
-  for (const gpu::Schedule schedule : {gpu::Schedule::forward, gpu::Schedule::random})
-    check_same(trained_there(emulator(schedule)), cpu);
+  });
 }
 }  // namespace
 
-TEST_CASE("gpu job: 20 steps of a convnet with batch norm end as on the processor, under two schedules") {
+TEST_CASE("gpu job: 20 steps of a convnet with batch norm end as on the processor, eager and captured") {
   check_job("convnet(widths=4x6 depth=1 stem=1 norm=batch act=relu dropout=0.2)",
             {"models.teacher.arch=convnet(widths=6x6 depth=1 norm=batch)",
              "optim.student={adamw: {lr: 4.0e-3, wd: .05}, schedule: cosine(warmup=.15)}"});
