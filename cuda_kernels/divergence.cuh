@@ -124,8 +124,7 @@ RETORT_KERNEL void divergence_backward_rows(In<T> student, In<T> teacher, In<flo
 
 namespace retort::kernels {
 template <>
-inline constexpr bool kBytesTell<RETORT_BACKEND::DivergenceRow> =
-    sizeof(RETORT_BACKEND::DivergenceRow) == 3 * sizeof(std::int64_t) + 2 * sizeof(float);
+inline constexpr bool kBytesTell<RETORT_BACKEND::DivergenceRow> = sizeof(RETORT_BACKEND::DivergenceRow) == 32;
 template <class C>
 inline constexpr bool kBytesTell<divergence_terms::JensenShannon<C>> = true;
 template <class C>

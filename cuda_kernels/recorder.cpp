@@ -90,9 +90,7 @@ std::string difference(const Section& before, const Section& now) {
   return {};
 }
 
-void Recorder::refuse(const char* what) {
-  throw StateError(std::string(what) + ": not while work is recorded");
-}
+void Recorder::refuse(const char* what) { throw StateError(std::string(what) + ": not while work is recorded"); }
 
 Piece& Recorder::note(const char* name, std::function<void(Device&, Stream)> put) {
   Piece& piece = noted_.emplace_back();
@@ -113,11 +111,17 @@ void Recorder::upload(void* to, const void* from, std::size_t bytes) {
 
 void Recorder::launch(const Kernel& kernel, const LaunchShape& shape, Stream) {
   const auto owned = std::make_shared<OwnedKernel>(kernel);
-  Piece& piece = note(kernel.name, [owned, shape](Device& device, Stream stream) {
-    device.launch(owned->kernel(), shape, stream);
-  });
+  Piece& piece = note(kernel.name,
+                      [owned, shape](Device& device, Stream stream) { device.launch(owned->kernel(), shape, stream); });
   const Extent &g = shape.grid, &b = shape.block;
-  piece.identity = {static_cast<std::uint64_t>(Work::launch), word_of(kernel.entry), g.x, g.y, g.z, b.x, b.y, b.z,
+  piece.identity = {static_cast<std::uint64_t>(Work::launch),
+                    word_of(kernel.entry),
+                    g.x,
+                    g.y,
+                    g.z,
+                    b.x,
+                    b.y,
+                    b.z,
                     shape.shared_bytes};
   piece.ends.push_back(piece.identity.size());
   for (std::size_t i = 0; i < kernel.argument_count; ++i) {
@@ -140,9 +144,8 @@ void Recorder::fill(void* memory, std::uint8_t byte, std::size_t bytes, Stream) 
 
 void Recorder::call_library(const char* name, const std::string& settings, std::function<void()> function,
                             std::vector<Access> ranges, Stream) {
-  Piece& piece = note(name, [=](Device& device, Stream stream) {
-    device.call_library(name, settings, function, ranges, stream);
-  });
+  Piece& piece =
+      note(name, [=](Device& device, Stream stream) { device.call_library(name, settings, function, ranges, stream); });
   piece.identity = {static_cast<std::uint64_t>(Work::library), settings.size()};
   append(piece.identity, settings.data(), settings.size());
   for (const Access& a : ranges) {
@@ -160,21 +163,29 @@ void run_eagerly(const Section& section, Device& device, Stream stream, const Up
 }
 
 GraphTable::~GraphTable() {
-  // What goes wrong here was put in before, and whoever waits next is told.
-  for (auto& [hash, captured] : graphs_) try {
-      device_.release_pinned(captured.slots);
-      device_.destroy(captured.done);
-      device_.destroy(captured.graph);
-    } catch (const Error&) {
-    }
+  try {
+    forget();
+  } catch (const Error&) {  // of work that was put in before: whoever waits next is told
+  }
+}
+
+void GraphTable::forget() {
+  for (auto& [hash, captured] : std::exchange(graphs_, {})) {
+    device_.release_pinned(captured.slots);  // waits
+    device_.destroy(captured.done);
+    device_.destroy(captured.graph);
+  }
 }
 
 bool GraphTable::run(const Section& section, Stream stream, const Upload& upload) {
   if (section.empty()) return true;
   const std::uint64_t hash = hash_of(section);
   auto found = graphs_.find(hash);
-  if (found == graphs_.end() && graphs_.size() < kMostGraphs && !seen_.insert(hash).second)
+  if (found == graphs_.end() && !seen_.insert(hash).second) {
+    if (graphs_.size() >= most_) forget();
     found = graphs_.emplace(hash, capture(section, stream)).first;
+  }
+  if (seen_.size() > 16 * most_) seen_.clear();  // a job whose steps never repeat
   if (found == graphs_.end() || !same(found->second.section, section)) {
     run_eagerly(section, device_, stream, upload);
     return false;

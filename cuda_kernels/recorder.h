@@ -15,8 +15,8 @@ namespace retort::gpu {
 /// upload the bytes are left out; they are a slot, filled anew for every replay.
 struct Piece {
   const char* name = "";
-  std::vector<std::uint64_t> identity;  ///< everything but the name, in words
-  std::vector<std::size_t> ends;        ///< of a launch: where the words of each argument end
+  std::vector<std::uint64_t> identity;                     ///< everything but the name, in words
+  std::vector<std::size_t> ends;                           ///< of a launch: where the words of each argument end
   std::function<void(Device& device, Stream stream)> put;  ///< empty: an upload
   void* to = nullptr;
   std::vector<std::byte> bytes;
@@ -85,10 +85,11 @@ void run_eagerly(const Section& section, Device& device, Stream stream, const Up
 
 /// Captured sections. A section that was run before is captured when it comes again, and replayed from then on: it is
 /// compared with the capture piece by piece first, so that a replay does what the section would have done. Uploads are
-/// captured as copies from pinned slots of the graph's own.
+/// captured as copies from pinned slots of the graph's own. When there are `most` captures, they are all forgotten
+/// before the next.
 class GraphTable {
  public:
-  explicit GraphTable(Device& device) : device_(device) {}
+  explicit GraphTable(Device& device, std::size_t most = 512) : device_(device), most_(most) {}
   GraphTable(const GraphTable&) = delete;
   GraphTable& operator=(const GraphTable&) = delete;
   ~GraphTable();
@@ -106,11 +107,12 @@ class GraphTable {
   };
   Captured capture(const Section& section, Stream stream);
   void replay(Captured& captured, const Section& section, Stream stream);
+  void forget();
 
-  static constexpr std::size_t kMostGraphs = 1024;
   Device& device_;
+  std::size_t most_;
   std::map<std::uint64_t, Captured> graphs_;
-  std::set<std::uint64_t> seen_;
+  std::set<std::uint64_t> seen_;  ///< hashes of sections that came once
 };
 
 }  // namespace retort::gpu

@@ -171,9 +171,9 @@ Metrics Trainer::captured_step() {
   Metrics metrics;
   capture_->run(name, [&] { metrics = run_step(); });
   const StepCapture::Report& report = capture_->reports().at(name);
-  if (mode_ == Capture::on && report.steps >= kTrials && !report.settled())
-    throw ConfigError("run.capture: on, but {} does not repeat: {}; hint: with auto what differs runs as it comes", name,
-                      report.reason);
+  if (mode_ == Capture::on && report.unsettled >= kTrials)
+    throw ConfigError("run.capture: on, but {} does not repeat: {}; hint: with auto what differs runs as it comes",
+                      name, report.reason);
   return metrics;
 }
 
@@ -181,9 +181,10 @@ std::vector<std::string> Trainer::captured() const {
   std::vector<std::string> lines;
   if (!capture_) return lines;
   for (const auto& [name, r] : capture_->reports())
-    lines.push_back(fmt::format("{}: {} of {} sections of its newest step replayed, {} replays in {} steps{}{}", name,
-                                r.replayed, r.sections, r.replays, r.steps, r.reason.empty() ? "" : "; as it comes: ",
-                                r.reason));
+    lines.push_back(fmt::format(
+        "{}: {} of {} sections of its newest step replayed, {} replays in {} steps, temporaries in {:.2f} MiB{}{}",
+        name, r.replayed, r.sections, r.replays, r.steps, static_cast<double>(r.arena_bytes) / 1048576.0,
+        r.reason.empty() ? "" : "; as it comes: ", r.reason));
   return lines;
 }
 

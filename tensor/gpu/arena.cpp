@@ -8,6 +8,25 @@ namespace retort {
 namespace {
 /// What device memory is aligned to by itself.
 constexpr std::int64_t kAlign = 512;
+std::int64_t aligned(std::int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+struct Range {
+  std::int64_t begin, end;
+};
+/// Where the smallest gap between ranges, in order of their begins, holds `size` bytes; behind them when none does.
+template <class Ranges>
+std::int64_t best_fit(const Ranges& taken, std::int64_t size) {
+  std::int64_t best = -1, best_gap = 0, end = 0;
+  for (const auto& [begin, stop] : taken) {
+    const std::int64_t gap = begin - end;
+    if (gap >= size && (best < 0 || gap < best_gap)) {
+      best = end;
+      best_gap = gap;
+    }
+    end = std::max(end, aligned(stop));
+  }
+  return best < 0 ? end : best;
+}
 }  // namespace
 
 void AllocationLog::allocated(const std::byte* memory, std::int64_t bytes) {
@@ -31,34 +50,22 @@ ArenaPlan AllocationLog::plan() const {
   }
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return entries_[a].bytes > entries_[b].bytes; });
-  struct Range {
-    std::int64_t begin, end;
-  };
   std::vector<std::size_t> placed;
   std::vector<Range> taken;
   for (const std::size_t i : order) {
     const Entry& e = entries_[i];
-    const std::int64_t size = (e.bytes + kAlign - 1) / kAlign * kAlign;
+    const std::int64_t size = aligned(e.bytes);
     taken.clear();
     for (const std::size_t other : placed) {
       const Entry& o = entries_[other];
       if (o.begin > e.end || o.end < e.begin) continue;
       const std::int64_t at = *plan.blocks[other].offset;
-      taken.push_back({at, at + (o.bytes + kAlign - 1) / kAlign * kAlign});
+      taken.push_back({at, at + aligned(o.bytes)});
     }
     std::sort(taken.begin(), taken.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
-    std::int64_t best = -1, best_gap = 0, end = 0;
-    for (const Range& r : taken) {
-      const std::int64_t gap = r.begin - end;
-      if (gap >= size && (best < 0 || gap < best_gap)) {
-        best = end;
-        best_gap = gap;
-      }
-      end = std::max(end, r.end);
-    }
-    if (best < 0) best = end;
-    plan.blocks[i].offset = best;
-    plan.peak = std::max(plan.peak, best + size);
+    const std::int64_t at = best_fit(taken, size);
+    plan.blocks[i].offset = at;
+    plan.peak = std::max(plan.peak, at + size);
     placed.push_back(i);
   }
   return plan;
@@ -72,5 +79,7 @@ std::byte* Arena::take(std::int64_t offset, std::int64_t bytes) {
   used_.emplace(offset, offset + bytes);
   return memory_ + offset;
 }
+
+std::byte* Arena::take(std::int64_t bytes) { return take(best_fit(used_, bytes), bytes); }
 
 }  // namespace retort

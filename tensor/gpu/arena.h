@@ -1,4 +1,5 @@
-// tensor/gpu/arena.h -- memory of steps that repeat: lifetimes are noted once, and places in one block planned for them.
+// tensor/gpu/arena.h -- memory of steps that repeat: lifetimes are noted once, and places in one block planned for
+// them.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -38,8 +39,8 @@ class AllocationLog {
   std::int64_t now_ = 0;
 };
 
-/// A block of device memory of which parts are handed out. It remembers which of them are in use, so that none is handed
-/// out twice, whatever a plan says.
+/// A block of device memory of which parts are handed out. It remembers which of them are in use, so that none is
+/// handed out twice, whatever a plan says.
 class Arena {
  public:
   Arena(std::byte* memory, std::int64_t bytes) : memory_(memory), bytes_(bytes) {}
@@ -49,6 +50,8 @@ class Arena {
 
   /// The bytes from `offset` on; null when they do not fit or overlap what is in use.
   std::byte* take(std::int64_t offset, std::int64_t bytes);
+  /// Bytes in the smallest gap that holds them; null when none does. What is in use decides where.
+  std::byte* take(std::int64_t bytes);
   void give_back(const std::byte* p) { used_.erase(p - memory_); }
   bool idle() const { return used_.empty(); }
 

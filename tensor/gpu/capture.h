@@ -16,7 +16,8 @@ namespace retort {
 /// never differs from one without captures; what differs from time to time only costs its launches.
 ///
 /// The first step of a name runs as it comes while its allocations are noted; from then on they come from places in one
-/// arena of the device, at the same addresses every time. What outlives the step lies outside.
+/// arena of the device, at the same addresses every time (recorded_step.h). What outlives the step lies outside. A
+/// section is captured when it comes for the second time.
 class StepCapture {
  public:
   explicit StepCapture(Device device);
@@ -31,9 +32,10 @@ class StepCapture {
     std::int64_t sections = 0, replayed = 0;  ///< of the newest step
     std::int64_t replays = 0;                 ///< in all steps
     std::int64_t arena_bytes = 0;             ///< what its temporaries take
+    std::int64_t unsettled = 0;               ///< steps since it was replayed whole
     std::string reason;                       ///< why something of the newest step ran as it comes; else empty
-    /// Its newest step went by its plan and was replayed whole.
-    bool settled() const { return steps > 1 && reason.empty() && sections == replayed; }
+    /// Its newest step was replayed whole.
+    bool settled() const { return reason.empty() && sections == replayed; }
   };
   const std::map<std::string, Report>& reports() const { return reports_; }
 

@@ -165,8 +165,8 @@ StepPlace GpuDevice::place() {
 
 void GpuDevice::begin(RecordedStep& step) {
   const std::lock_guard lock(mutex_);
-  if (step_) throw DeviceError("{}: a step is captured already; hint: one trainer at a time, or run.capture=off",
-                               device_.str());
+  if (step_)
+    throw DeviceError("{}: a step is captured already; hint: one trainer at a time, or run.capture=off", device_.str());
   step_ = &step;
 }
 
@@ -181,8 +181,7 @@ void GpuDevice::abandon(RecordedStep& step) noexcept {
   const std::lock_guard lock(mutex_);
   if (step_ != &step) return;
   try {
-    step.leave("an error ended it");
-    step.flush();
+    step.leave();
   } catch (const std::exception& error) {
     if (late_.empty()) late_ = error.what();
   }

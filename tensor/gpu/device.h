@@ -105,7 +105,7 @@ class GpuDevice {
   Staging small_, large_;
   RecordedStep* step_ = nullptr;
   std::vector<std::unique_ptr<Arena>> arenas_;  ///< the last one serves; others have parts in use
-  std::string late_;  ///< what went wrong where nothing can be thrown
+  std::string late_;                            ///< what went wrong where nothing can be thrown
 };
 
 /// How the emulator of that index is run, told before its first use: throws DeviceError afterwards. Others run in

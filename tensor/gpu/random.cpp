@@ -89,7 +89,8 @@ RETORT_GPU_KERNEL(dropout) {
   const Tensor samples = call.in[1].defined() ? on_gpu::dense(call, call.in[1]) : on_gpu::uploaded(call, counted);
   const Key key(call, attrs.key);
   by_pieces(rows, [&](std::int64_t first, std::int64_t n) {
-    kernels::dropout({type, on_gpu::address(in) + first * size, y.data() + first * size, attrs.p, key.get(), n, elements, on_gpu::address_of<std::int64_t>(samples) + first},
+    kernels::dropout({type, on_gpu::address(in) + first * size, y.data() + first * size, attrs.p, key.get(), n,
+                      elements, on_gpu::address_of<std::int64_t>(samples) + first},
                      call.stream);
   });
   y.finish();

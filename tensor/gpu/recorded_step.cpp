@@ -7,17 +7,16 @@
 namespace retort {
 
 std::byte* RecordedStep::take(std::int64_t bytes) {
-  if (!plan_ || !noting_) return nullptr;
+  if (!noting_) return nullptr;
   const std::size_t i = next_++;
-  if (i >= plan_->blocks.size() || plan_->blocks[i].bytes != bytes) {
-    leave(i < plan_->blocks.size()
-              ? fmt::format("allocation {} asks for {} bytes where it was {} before", i, bytes, plan_->blocks[i].bytes)
-              : fmt::format("it makes more than {} allocations", plan_->blocks.size()));
-    return nullptr;
+  planned_ = planned_ && i < plan_->blocks.size() && plan_->blocks[i].bytes == bytes;
+  if (planned_) {
+    if (!plan_->blocks[i].offset) return nullptr;
+    if (std::byte* const memory = arena_->take(*plan_->blocks[i].offset, bytes)) return memory;
+    planned_ = false;
   }
-  if (!plan_->blocks[i].offset) return nullptr;
-  std::byte* const memory = arena_->take(*plan_->blocks[i].offset, bytes);
-  if (!memory) leave(fmt::format("the place of allocation {}, {} bytes, is still in use", i, bytes));
+  std::byte* const memory = arena_->take(bytes);
+  if (!memory) missing_ += bytes;
   return memory;
 }
 
@@ -41,7 +40,7 @@ void RecordedStep::flush_if_full() {
 std::string RecordedStep::why_new(const gpu::Section& section, std::size_t i) const {
   if (i >= before_.size()) return "the step before had no such section";
   const std::string difference = gpu::difference(before_[i], section);
-  return difference.empty() ? "there are more captures than are kept" : difference;
+  return difference.empty() ? "too many came between" : difference;
 }
 
 void RecordedStep::flush() {
@@ -59,9 +58,7 @@ void RecordedStep::flush() {
   for (std::byte* const memory : std::exchange(releases_, {})) place_.device.release(memory, place_.stream);
 }
 
-void RecordedStep::leave(const std::string& why) {
-  if (!noting_) return;
-  left_ = why;
+void RecordedStep::leave() {
   noting_ = false;
   flush();
 }

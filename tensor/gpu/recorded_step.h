@@ -9,8 +9,9 @@
 namespace retort {
 
 /// What GpuDevice asks while a step is on (capture.h), under the device's lock. With a plan, allocations come from the
-/// arena and work is noted, until the step asks for something else than the plan says: then it goes on as it comes.
-/// Without one, allocations are logged and work runs as it comes.
+/// arena and work is noted; where the step asks for something else than the plan says, its allocations go into the
+/// smallest gaps from there on, which repeats when the step does. Without a plan, allocations are logged and work runs
+/// as it comes.
 class RecordedStep {
  public:
   RecordedStep(StepPlace place, gpu::GraphTable& graphs, const ArenaPlan* plan, Arena* arena,
@@ -21,7 +22,8 @@ class RecordedStep {
         plan_(plan),
         arena_(arena),
         recorder_(place_.device),
-        noting_(plan != nullptr) {}
+        noting_(plan != nullptr),
+        planned_(noting_) {}
 
   /// Where work goes now.
   gpu::Device& door() { return noting_ ? recorder_ : place_.device; }
@@ -37,11 +39,12 @@ class RecordedStep {
   /// The same when enough is noted for a section.
   void flush_if_full();
   /// From now on work runs as it comes.
-  void leave(const std::string& why);
+  void leave();
 
   const AllocationLog& log() const { return log_; }
-  const std::string& left() const { return left_; }      ///< why; empty: it went by its plan
-  const std::string& reason() const { return reason_; }  ///< why a section was not replayed; empty: all were
+  bool by_plan() const { return planned_; }
+  std::int64_t missing_bytes() const { return missing_; }  ///< of the arena
+  const std::string& reason() const { return reason_; }    ///< why a section was not replayed; empty: all were
   std::int64_t replayed() const { return replayed_; }
   std::vector<gpu::Section>& sections() { return sections_; }
 
@@ -57,13 +60,14 @@ class RecordedStep {
   const ArenaPlan* plan_;
   Arena* arena_;
   gpu::Recorder recorder_;
-  bool noting_;
+  bool noting_, planned_;
   std::size_t next_ = 0;  ///< allocation of the plan
   AllocationLog log_;
   std::vector<std::byte*> releases_;
   std::vector<gpu::Section> sections_;
   std::int64_t replayed_ = 0;
-  std::string left_, reason_;
+  std::int64_t missing_ = 0;
+  std::string reason_;
 };
 
 }  // namespace retort

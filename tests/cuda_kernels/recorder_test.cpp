@@ -94,7 +94,26 @@ TEST_CASE("cuda_kernels: a section that differs in a value, an address or a size
   });
 }
 
-TEST_CASE("cuda_kernels: while work is recorded nothing else is allowed, and a replay of memory that is gone is noticed") {
+TEST_CASE("cuda_kernels: captures are forgotten when there are too many, and made anew") {
+  const auto device = gpu::open_emulator();
+  const gpu::Stream stream = device->default_stream();
+  std::vector<float*> x;
+  for (int i = 0; i < 3; ++i) x.push_back(upload(stream, std::vector<float>(8, 1.0f)));
+  float* const y = upload(stream, std::vector<float>(8, 0.0f));
+  gpu::GraphTable graphs(*device, 2);
+  int replayed = 0;
+  for (int round = 0; round < 6; ++round)
+    for (float* const from : x) {
+      const gpu::Section section = noted(*device, [&](gpu::Recorder&, gpu::Stream s) { mix_into(s, from, y, 1.0f); });
+      replayed += graphs.run(section, stream, plain_upload(*device)) ? 1 : 0;
+      CHECK(graphs.size() <= 2);
+    }
+  CHECK(replayed == 15);  // all but the first round
+  CHECK(download(stream, y, 8)[0] == 18);
+}
+
+TEST_CASE(
+    "cuda_kernels: while work is recorded nothing else is allowed, and a replay of memory that is gone is noticed") {
   const auto device = gpu::open_emulator();
   const gpu::Stream stream = device->default_stream();
   gpu::Recorder recorder(*device);
@@ -103,8 +122,7 @@ TEST_CASE("cuda_kernels: while work is recorded nothing else is allowed, and a r
   CHECK_THROWS_AS(recorder.begin_capture(stream), gpu::StateError);
   float* const x = upload(stream, std::vector<float>(8, 1.0f));
   float* const y = upload(stream, std::vector<float>(8, 0.0f));
-  const gpu::Section section =
-      noted(*device, [&](gpu::Recorder&, gpu::Stream s) { mix_into(s, x, y, 2.0f); });
+  const gpu::Section section = noted(*device, [&](gpu::Recorder&, gpu::Stream s) { mix_into(s, x, y, 2.0f); });
   gpu::GraphTable graphs(*device);
   graphs.run(section, stream, plain_upload(*device));
   graphs.run(section, stream, plain_upload(*device));
