@@ -190,7 +190,7 @@ void GpuDevice::abandon(RecordedStep& step) noexcept {
 
 Arena& GpuDevice::arena(std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
-  if (!arenas_.empty() && arenas_.back()->bytes() >= bytes && arenas_.back()->idle()) return *arenas_.back();
+  if (!arenas_.empty() && arenas_.back()->bytes() >= bytes) return *arenas_.back();
   std::erase_if(arenas_, [&](const std::unique_ptr<Arena>& old) {
     if (old->idle()) gpu_->release(old->memory(), gpu_->default_stream());
     return old->idle();

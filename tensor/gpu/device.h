@@ -64,7 +64,7 @@ class GpuDevice {
   void abandon(RecordedStep& step) noexcept;
   /// What a step needs of the device underneath.
   StepPlace place();
-  /// An arena for a step, at least that large and with nothing in use: the same one while it is both.
+  /// The arena of all steps, at least that large: the same one until a larger one is asked for.
   Arena& arena(std::int64_t bytes);
 
   /// "emu: emulator, compute capability 9.0, 1.0 GiB", for reports.

@@ -119,6 +119,25 @@ TEST_CASE("capture: a step's memory lies at the same addresses, apart while it i
   CHECK(capture.reports().at("step").settled());
 }
 
+TEST_CASE("capture: large uploads and waits within a step come after what is noted") {
+  const Device emu = emulator(gpu::Schedule::random);
+  StepCapture capture(emu);
+  const Tensor x = to(numbers({5000}, 1), emu), total = Tensor::zeros({}, DType::f32, emu);
+  for (int i = 0; i < 5; ++i)
+    capture.run("step", [&] {
+      Tensor sums = x + x;
+      const std::byte* const place = sums.storage()->data();
+      accumulate_(total, sum(sums));
+      sums = Tensor();
+      const Tensor large = to(Tensor::full({5000}, i), emu);  // where the sums were
+      if (i > 0) CHECK(large.storage()->data() == place);
+      CHECK(values_of(large)[4999] == i);
+      fill_(total, 7);
+      GpuDevice::of(emu).synchronize();
+      CHECK(*reinterpret_cast<const float*>(total.storage()->data()) == 7);  // the emulator's memory is the host's
+    });
+}
+
 TEST_CASE("capture: long steps are cut, so that the device begins before the host is done") {
   const Device emu = emulator(gpu::Schedule::forward);
   StepCapture capture(emu);
