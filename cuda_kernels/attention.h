@@ -1,5 +1,6 @@
 // cuda_kernels/attention.h -- attention and its backward pass, streamed over keys: no scores are stored.
 #pragma once
+#include "cuda_kernels/arguments.h"
 #include "cuda_kernels/types.h"
 
 namespace retort::kernels {
@@ -9,9 +10,11 @@ namespace retort::kernels {
 struct AttentionShape {
   std::int64_t batch, heads, kv_heads, queries, keys, width, value_width;
   float scale;
-  bool causal;
+  std::int32_t causal;  ///< 0 or 1: arguments of kernels have no padding
   std::int64_t window;
 };
+template <>
+inline constexpr bool kBytesTell<AttentionShape> = sizeof(AttentionShape) == 9 * sizeof(std::int64_t);
 
 /// Steps of a tensor [B, heads, rows, columns], in elements.
 struct HeadSteps {

@@ -7,6 +7,7 @@
 #include <string>
 #include <type_traits>
 
+#include "cuda_kernels/arguments.h"
 #include "cuda_kernels/gpu.h"
 
 #define RETORT_BACKEND cuda
@@ -101,10 +102,13 @@ void launch(gpu::Stream stream, const char* name, const gpu::LaunchShape& shape,
   static_assert(sizeof...(P) == sizeof...(A));
   const auto put = [&](P... parameters) {
     void* addresses[] = {const_cast<void*>(static_cast<const void*>(&parameters))...};
+    static const std::size_t bytes[] = {kArgumentBytes<P>...};
     gpu::Kernel code;
     code.name = name;
     code.entry = reinterpret_cast<const void*>(kernel);
     code.arguments = addresses;
+    code.argument_bytes = bytes;
+    code.argument_count = sizeof...(P);
     stream.device->launch(code, shape, stream);
   };
   put(static_cast<P>(arguments)...);

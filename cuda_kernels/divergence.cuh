@@ -66,7 +66,7 @@ struct DivergenceRow {
   std::int64_t classes;
   float student_temperature, teacher_temperature;
   std::int64_t top_k;
-  bool select_by_student;
+  std::int64_t select_by_student;  ///< 0 or 1: arguments of kernels have no padding
 };
 
 template <class T, class Kind>
@@ -121,3 +121,14 @@ RETORT_KERNEL void divergence_backward_rows(In<T> student, In<T> teacher, In<flo
 }
 
 }  // namespace retort::kernels::RETORT_BACKEND
+
+namespace retort::kernels {
+template <>
+inline constexpr bool kBytesTell<RETORT_BACKEND::DivergenceRow> = sizeof(RETORT_BACKEND::DivergenceRow) == 32;
+template <class C>
+inline constexpr bool kBytesTell<divergence_terms::JensenShannon<C>> = true;
+template <class C>
+inline constexpr bool kBytesTell<divergence_terms::SkewForward<C>> = true;
+template <class C>
+inline constexpr bool kBytesTell<divergence_terms::SkewReverse<C>> = true;
+}  // namespace retort::kernels

@@ -80,11 +80,14 @@ struct LaunchShape {
 };
 
 class EmulatedKernel;
-/// What is launched: compiled code with the addresses of its arguments, or a body for the emulated device.
+/// What is launched: compiled code with the addresses of its arguments, or a body for the emulated device. `entry` is
+/// the function in both cases: instances share a name. Arguments are the caller's until the launch returns.
 struct Kernel {
   const char* name = "";
   const void* entry = nullptr;
   void** arguments = nullptr;
+  const std::size_t* argument_bytes = nullptr;  ///< those that tell values apart (arguments.h)
+  std::size_t argument_count = 0;
   std::shared_ptr<EmulatedKernel> body;
 };
 
@@ -161,9 +164,10 @@ class Device {
   /// Runs a function of the host in stream order. It must not call the device.
   virtual void call(std::function<void()> function, Stream stream) = 0;
   /// What answers on the emulator for a library of real devices: a function of the host that runs in stream order on
-  /// the ranges it names, which are checked as those of a kernel. Throws StateError on any other device.
-  virtual void call_library(const char* name, std::function<void()> function, std::vector<Access> ranges,
-                            Stream stream) = 0;
+  /// the ranges it names, which are checked as those of a kernel. Calls of one name, settings and ranges do the same.
+  /// Throws StateError on any other device.
+  virtual void call_library(const char* name, const std::string& settings, std::function<void()> function,
+                            std::vector<Access> ranges, Stream stream) = 0;
 
   /// Puts a kernel into the stream. Throws StateError for a shape that the device cannot run.
   virtual void launch(const Kernel& kernel, const LaunchShape& shape, Stream stream) = 0;

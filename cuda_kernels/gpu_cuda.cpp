@@ -188,12 +188,13 @@ class CudaDevice final : public Device {
     static_cast<void>(held.release());
   }
 
-  void call_library(const char* name, std::function<void()>, std::vector<Access>, Stream) override {
+  void call_library(const char* name, const std::string&, std::function<void()>, std::vector<Access>,
+                    Stream) override {
     throw StateError(std::string(name) + ": answers of the host are the emulator's");
   }
 
   void launch(const Kernel& kernel, const LaunchShape& shape, Stream stream) override {
-    if (!kernel.entry) throw StateError(std::string(kernel.name) + ": this kernel is the emulator's");
+    if (!kernel.entry || kernel.body) throw StateError(std::string(kernel.name) + ": this kernel is the emulator's");
     constexpr std::size_t kWithoutAsking = 48 * 1024;
     if (shape.shared_bytes > kWithoutAsking)
       require(cudaFuncSetAttribute(kernel.entry, cudaFuncAttributeMaxDynamicSharedMemorySize,

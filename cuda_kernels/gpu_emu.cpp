@@ -195,10 +195,10 @@ class Emulator final : public Device, private Binder {
     put_copy("copy", to, false, from, false, bytes, stream);
   }
   void fill(void* memory, std::uint8_t byte, std::size_t bytes, Stream stream) override {
-    Region* const region = range("fill", memory, bytes, false);
+    range("fill", memory, bytes, false);
     if (bytes == 0) return;
-    put(stream, "fill", [=](const Toucher& who) {
-      region->touch_range(memory, bytes, TouchMode::write, who);
+    put(stream, "fill", [=, this](const Toucher& who) {
+      region_of(memory).touch_range(memory, bytes, TouchMode::write, who);
       std::memset(memory, byte, bytes);
     });
   }
@@ -206,17 +206,16 @@ class Emulator final : public Device, private Binder {
     put(stream, "call", [function = std::move(function)](const Toucher&) { function(); });
   }
 
-  void call_library(const char* name, std::function<void()> function, std::vector<Access> ranges,
+  void call_library(const char* name, const std::string&, std::function<void()> function, std::vector<Access> ranges,
                     Stream stream) override {
-    std::vector<std::pair<Access, Region*>> touched;
-    for (const Access& a : ranges)
-      if (a.bytes > 0) touched.emplace_back(a, range(name, a.memory, a.bytes, false));
-    put(stream, name, [function = std::move(function), touched = std::move(touched)](const Toucher& who) {
-      for (const auto& [a, region] : touched)
-        if (!a.written) region->touch_range(a.memory, a.bytes, TouchMode::read, who);
+    std::erase_if(ranges, [](const Access& a) { return a.bytes == 0; });
+    for (const Access& a : ranges) range(name, a.memory, a.bytes, false);
+    put(stream, name, [this, function = std::move(function), ranges = std::move(ranges)](const Toucher& who) {
+      for (const Access& a : ranges)
+        if (!a.written) region_of(a.memory).touch_range(a.memory, a.bytes, TouchMode::read, who);
       function();
-      for (const auto& [a, region] : touched)
-        if (a.written) region->touch_range(a.memory, a.bytes, TouchMode::write, who);
+      for (const Access& a : ranges)
+        if (a.written) region_of(a.memory).touch_range(a.memory, a.bytes, TouchMode::write, who);
     });
   }
 
@@ -456,17 +455,25 @@ class Emulator final : public Device, private Binder {
     return memory->region.get();
   }
 
+  /// The region behind p when work gets there: a replay may come after the memory it was captured with has gone.
+  Region& region_of(const void* p) {
+    Allocation* const memory = holder(p);
+    if (!memory) throw KernelFault(Fault::freed, "a replay uses memory that is gone");
+    return *memory->region;
+  }
+
   void put_copy(const char* name, void* to, bool to_pinned, const void* from, bool from_pinned, std::size_t bytes,
                 Stream stream) {
-    Region* const target = range(name, to, bytes, to_pinned);
-    Region* const source = range(name, from, bytes, from_pinned);
+    range(name, to, bytes, to_pinned);
+    range(name, from, bytes, from_pinned);
     if (bytes == 0) return;
-    put(stream, name, [=](const Toucher& who) {
+    put(stream, name, [=, this](const Toucher& who) {
+      Region &target = region_of(to), &source = region_of(from);
       // The host writes its memory without telling; and copies may move bytes that were never written.
-      source->touch_range(from, bytes, TouchMode::read, who, true);
-      target->touch_range(to, bytes, TouchMode::write, who);
+      source.touch_range(from, bytes, TouchMode::read, who, true);
+      target.touch_range(to, bytes, TouchMode::write, who);
       std::memmove(to, from, bytes);
-      if (!from_pinned) target->copy_written(to, *source, from, bytes);
+      if (!from_pinned) target.copy_written(to, source, from, bytes);
     });
   }
 

@@ -12,7 +12,7 @@ struct TensorTable {
   Out<float> first[kTensorsPerLaunch], second[kTensorsPerLaunch];
   Out<bf16> shadow[kTensorsPerLaunch];
   std::int64_t size[kTensorsPerLaunch];
-  int count;
+  int count, filler;  // arguments of kernels have no padding
 
   template <class Binder>
   void bind(Binder& binder) {

@@ -34,27 +34,27 @@ struct NormalDraw {
 
 /// Block (b, r): counters of row r.
 template <class D>
-RETORT_KERNEL void draw_rows(Out<typename D::Value> y, In<std::int64_t> sample_ids, PhiloxKey key,
+RETORT_KERNEL void draw_rows(Out<typename D::Value> y, In<std::int64_t> sample_ids, In<PhiloxKey> key,
                              std::int64_t first_sample, std::int64_t elements) {
   const std::int64_t row = block_index().y;
   const std::int64_t block = std::int64_t{block_index().x} * block_extent().x + thread_index().x;
   if (block * 4 >= elements) return;
   const std::int64_t sample = sample_ids ? static_cast<std::int64_t>(sample_ids[row]) : first_sample + row;
   typename D::Value value[4];
-  D{}(words_at(key, sample, block), value);
+  D{}(words_at(key[0], sample, block), value);
   RETORT_UNROLL
   for (int j = 0; j < 4; ++j)
     if (block * 4 + j < elements) y[row * elements + block * 4 + j] = value[j];
 }
 
 template <class T>
-RETORT_KERNEL void dropout_rows(In<T> x, Out<T> y, In<std::int64_t> sample_ids, PhiloxKey key, std::uint32_t threshold,
-                                float scale, std::int64_t elements) {
+RETORT_KERNEL void dropout_rows(In<T> x, Out<T> y, In<std::int64_t> sample_ids, In<PhiloxKey> key,
+                                std::uint32_t threshold, float scale, std::int64_t elements) {
   const std::int64_t row = block_index().y;
   const std::int64_t block = std::int64_t{block_index().x} * block_extent().x + thread_index().x;
   if (block * 4 >= elements) return;
   const std::int64_t sample = sample_ids ? static_cast<std::int64_t>(sample_ids[row]) : row;
-  const PhiloxBlock words = words_at(key, sample, block);
+  const PhiloxBlock words = words_at(key[0], sample, block);
   RETORT_UNROLL
   for (int j = 0; j < 4; ++j) {
     const std::int64_t i = row * elements + block * 4 + j;

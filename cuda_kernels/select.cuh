@@ -38,3 +38,10 @@ RETORT_KERNEL void logic_strided(In<bool> a, In<bool> b, Out<bool> y, std::int64
 }
 
 }  // namespace retort::kernels::RETORT_BACKEND
+
+namespace retort::kernels {
+template <class C>
+inline constexpr bool kBytesTell<elementwise::Clamp<C>> = true;
+template <class C>
+inline constexpr bool kBytesTell<elementwise::LeakyRelu<C>> = true;
+}  // namespace retort::kernels

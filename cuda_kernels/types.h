@@ -13,6 +13,7 @@ inline constexpr int kMaxRank = 8;
 /// A shape and the steps of two tensors along it, in elements; a broadcast axis has step 0.
 struct StridedPair {
   int rank = 0;
+  int filler = 0;  ///< arguments of kernels have no padding (arguments.h)
   std::int64_t extent[kMaxRank] = {};
   std::int64_t first[kMaxRank] = {}, second[kMaxRank] = {};
 };

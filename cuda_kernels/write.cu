@@ -31,8 +31,7 @@ void scale(const Scale& args, gpu::Stream stream) {
   if (n == 0) return;
   visit_floating("scale", args.type, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    RETORT_LAUNCH(stream, threads_for(n), scale_strided<T>, static_cast<T*>(args.y),
-                  static_cast<compute_t<T>>(args.factor), n, args.shape);
+    RETORT_LAUNCH(stream, threads_for(n), scale_strided<T>, static_cast<T*>(args.y), args.factor, n, args.shape);
   });
 }
 

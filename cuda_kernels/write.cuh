@@ -21,11 +21,11 @@ RETORT_KERNEL void accumulate_strided(In<From> x, Out<To> y, std::int64_t n, Str
 }
 
 template <class T>
-RETORT_KERNEL void scale_strided(Out<T> y, compute_t<T> factor, std::int64_t n, StridedPair shape) {
+RETORT_KERNEL void scale_strided(Out<T> y, In<double> factor, std::int64_t n, StridedPair shape) {
   const std::int64_t i = std::int64_t{block_index().x} * block_extent().x + thread_index().x;
   if (i >= n) return;
   const std::int64_t at = places_of(i, shape).second;
-  y[at] = narrow<T>(widen(static_cast<T>(y[at])) * factor);
+  y[at] = narrow<T>(widen(static_cast<T>(y[at])) * static_cast<compute_t<T>>(factor[0]));
 }
 
 }  // namespace retort::kernels::RETORT_BACKEND

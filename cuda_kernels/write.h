@@ -22,11 +22,11 @@ struct Accumulate {
 };
 RETORT_LAUNCHER(accumulate, Accumulate)
 
-/// y *= factor, computed as above; `second` steps are y's.
+/// y *= factor, computed as above; `second` steps are y's. The factor lies in device memory.
 struct Scale {
   Type type;
   void* y;
-  double factor;
+  const double* factor;
   StridedPair shape;
 };
 RETORT_LAUNCHER(scale, Scale)

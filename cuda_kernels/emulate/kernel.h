@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "cuda_kernels/arguments.h"
 #include "cuda_kernels/emulate/block.h"
 #include "cuda_kernels/emulate/device.h"
 #include "cuda_kernels/emulate/float16.h"
@@ -274,10 +275,20 @@ class BoundKernel final : public gpu::EmulatedKernel {
 template <class... P, class... A>
 void launch(gpu::Stream stream, const char* name, const gpu::LaunchShape& shape, void (*kernel)(P...), A... arguments) {
   static_assert(sizeof...(P) == sizeof...(A));
-  gpu::Kernel code;
-  code.name = name;
-  code.body = std::make_shared<BoundKernel<P...>>(kernel, static_cast<P>(arguments)...);
-  stream.device->launch(code, shape, stream);
+  static_assert((kBytesTell<P> && ...), "arguments have no padding; see cuda_kernels/arguments.h");
+  static constexpr std::size_t bytes[] = {kArgumentBytes<P>...};
+  const auto put = [&](P... parameters) {
+    void* addresses[] = {static_cast<void*>(&parameters)...};
+    gpu::Kernel code;
+    code.name = name;
+    code.entry = reinterpret_cast<const void*>(kernel);
+    code.arguments = addresses;
+    code.argument_bytes = bytes;
+    code.argument_count = sizeof...(P);
+    code.body = std::make_shared<BoundKernel<P...>>(kernel, parameters...);
+    stream.device->launch(code, shape, stream);
+  };
+  put(static_cast<P>(arguments)...);
 }
 
 }  // namespace retort::kernels::emu

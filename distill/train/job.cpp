@@ -76,15 +76,22 @@ class Builder {
     setup().seed = config_.get("job.seed", std::uint64_t{1});
     if (config_.has("job.seeds")) job_.seeds = config_.get<std::vector<std::uint64_t>>("job.seeds");
     if (config_.has("run.steps")) config_.get<std::string>("run.steps");  // a plan may fix every phase's steps itself
-    chosen_device(config_);
+    read_capture(chosen_device(config_));
     job_.run.log_every = config_.get_int("run.log_every", 50, {.min = 1});
     job_.run.save_every = config_.get_int("run.save_every", 0, {.min = 0});
     job_.run.keep_last = static_cast<int>(config_.get_int("run.keep_last", 3, {.min = 1, .max = 1000000}));
     job_.run.threads = static_cast<int>(config_.get_int("run.threads", 0, {.min = 0, .max = 1024}));
     if (config_.has("run.timeout")) job_.run.timeout = config_.get_real("run.timeout", {.min = 0.1});
-    if (config_.has("run.zero")) job_.run.zero = config_.get_int("run.zero", 0, {.min = 0, .max = 1}) == 1;
+    if (config_.has("run.zero")) job_.run.trainer.zero = config_.get_int("run.zero", 0, {.min = 0, .max = 1}) == 1;
     dtype_ = config_.get_choice("run.dtype", {"f32", "f64"}, "f32") == "f64" ? DType::f64 : DType::f32;
     setup().device = device_;
+  }
+
+  void read_capture(Device device) {
+    const std::string name = config_.get_choice("run.capture", {"auto", "on", "off"}, "auto");
+    job_.run.trainer.capture = name == "on" ? Capture::on : name == "off" ? Capture::off : Capture::automatic;
+    if (name == "on" && device.kind == DeviceKind::cpu)
+      config_.child("run.capture").fail("steps are captured on GPUs; hint: run.device=cuda, or run.capture=auto");
   }
 
   /// Data sets, or `sample: [d]`, the shape of what closed forms and generators make.

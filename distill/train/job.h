@@ -28,9 +28,9 @@ struct KeepBest {
 struct RunSpec {
   std::int64_t log_every = 50, save_every = 0;  ///< save_every 0: only at the end of phases
   int keep_last = 3;
-  int threads = 0;      ///< 0: as the OpenMP runtime decides
-  double timeout = 30;  ///< seconds after which a silent rank is given up
-  bool zero = false;    ///< ranks share the state of the optimisers
+  int threads = 0;         ///< 0: as the OpenMP runtime decides
+  double timeout = 30;     ///< seconds after which a silent rank is given up
+  TrainerOptions trainer;  ///< run.zero, run.capture
   KeepBest keep_best;
 };
 

@@ -90,7 +90,7 @@ class Run {
     const auto t = Time::now();
     tables_in_turn();
     if (!job_.tables.empty()) say(fmt::format("teacher answers ready in {:.1f} s", seconds_since(t)));
-    trainer_ = std::make_unique<Trainer>(job_.setup, ranks_, job_.run.zero);
+    trainer_ = std::make_unique<Trainer>(job_.setup, ranks_, job_.run.trainer);
     if (const auto newest = starting_point()) {
       info_ = load_checkpoint(newest->path, job_.setup, *trainer_);
       if (leads() && info_.best_step >= 0) folder_->mark_best(info_.best_step);
@@ -186,6 +186,7 @@ class Run {
   void finish(RunResult& result) {
     result.finished = true;
     observer_.all_saved();
+    for (const std::string& line : trainer_->captured()) say("capture: " + line);
     drop_tables(job_);
     for (const auto& [role, words] : job_.eval.roles)
       result.evaluations.emplace_back(words, evaluate_role(job_, role, ranks_));

@@ -11,6 +11,13 @@
 
 namespace retort {
 
+namespace {
+/// From the host, as weights follow schedules: a captured step takes its uploads anew.
+Tensor weight_like(const Tensor& t, double weight) {
+  return to(Tensor::scalar(weight, t.dtype(), host_of(t.device())), t.device());
+}
+}  // namespace
+
 std::int64_t Draws::size(const Source& source, std::int64_t rows) const {
   const std::int64_t wanted = rows > 0 ? rows : source.micro_batch, group = source.group();
   return (wanted + group - 1) / group * group;
@@ -155,7 +162,8 @@ void StepGradient::gather(Share& s) {
     if (!reads[r].live) continue;
     for (const Tensors& pieces : parts[r]) {
       std::int64_t row = first[next];
-      const Tensor scaled = g[next++] * s.scale;
+      const Tensor scaled = g[next] * weight_like(g[next], s.scale);
+      ++next;
       for (std::size_t i = 0; i < pieces.size(); ++i) {
         s.cotangents[i][r].push_back(slice(scaled, 0, row, row + pieces[i].shape()[0]));
         row += pieces[i].shape()[0];
@@ -217,7 +225,7 @@ void StepGradient::pull(std::size_t i, std::span<const std::unique_ptr<GradAccum
     note(s, part, batches.at(s.place()));
     if (s.watched) continue;
     outputs[s.group].push_back(part.total);
-    cotangents[s.group].push_back(Tensor::scalar(s.scale, part.total.dtype(), part.total.device()));
+    cotangents[s.group].push_back(weight_like(part.total, s.scale));
   }
   for (auto& [source, answer] : answers) collect_puts(source, batches.at(source), answer);
   const bool last = i + 1 == rounds_ && !reducers_.empty();

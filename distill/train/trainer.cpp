@@ -9,6 +9,7 @@
 #include "nn/init.h"
 #include "nn/optim/clip.h"
 #include "nn/optim/split_momentum.h"
+#include "tensor/gpu/capture.h"
 #include "tensor/write.h"
 
 namespace retort {
@@ -19,13 +20,22 @@ void put_between(const Tensor& value, double low, double high) {
 }
 }  // namespace
 
-Trainer::Trainer(Setup& setup, Communicator* ranks, bool zero)
-    : setup_(setup), ranks_(ranks && ranks->world() > 1 ? ranks : nullptr), zero_(ranks_ && zero) {
+Trainer::Trainer(Setup& setup, Communicator* ranks, const TrainerOptions& options)
+    : setup_(setup),
+      ranks_(ranks && ranks->world() > 1 ? ranks : nullptr),
+      zero_(ranks_ && options.zero),
+      mode_(options.capture) {
+  const bool on_gpu = setup.device.kind == DeviceKind::emu || setup.device.kind == DeviceKind::cuda;
+  if (on_gpu && mode_ != Capture::off) capture_ = std::make_unique<StepCapture>(setup.device);
+  if (setup.device.kind == DeviceKind::cpu && mode_ == Capture::on)
+    throw ConfigError("run.capture: steps are captured on GPUs; got run.device: cpu");
   if (ranks_) check_ranks(setup, *ranks_);
   for (const auto& [name, spec] : setup.followers)
     followers_.emplace_back(name, Follower(spec, *setup.roles.at(name).model, *setup.roles.at(spec.of).model));
   begin_phase();
 }
+
+Trainer::~Trainer() = default;
 
 std::int64_t Trainer::total_steps() const {
   std::int64_t n = 0;
@@ -165,8 +175,47 @@ void Trainer::record(std::int64_t done) {
     if (done % r.every == 0) setup_.trajectories.at(r.store).record(setup_.roles.at(r.role), r.run, done / r.every);
 }
 
+std::string Trainer::step_name() const {
+  std::vector<std::string> due;
+  for (const Update& u : updates_)
+    if (phase_step_ % u.spec->every == 0) due.push_back(fmt::format("{}", fmt::join(u.spec->train, "+")));
+  return fmt::format("phase {} ({})", phase().name, fmt::join(due, ", "));
+}
+
 Metrics Trainer::advance() {
   if (finished()) throw InternalError("trainer: advanced past the end of its plan");
+  Metrics metrics = capture_ ? captured_step() : run_step();
+  if (phase_step_ >= phase().steps) {
+    finish_phase();
+    begin_phase();
+  }
+  return metrics;
+}
+
+Metrics Trainer::captured_step() {
+  constexpr std::int64_t kTrials = 8;
+  const std::string name = step_name();
+  Metrics metrics;
+  capture_->run(name, [&] { metrics = run_step(); });
+  const StepCapture::Report& report = capture_->reports().at(name);
+  if (mode_ == Capture::on && report.unsettled >= kTrials)
+    throw ConfigError("run.capture: on, but {} does not repeat: {}; hint: with auto what differs runs as it comes",
+                      name, report.reason);
+  return metrics;
+}
+
+std::vector<std::string> Trainer::captured() const {
+  std::vector<std::string> lines;
+  if (!capture_) return lines;
+  for (const auto& [name, r] : capture_->reports())
+    lines.push_back(fmt::format(
+        "{}: {} of {} sections of its newest step replayed, {} replays in {} steps, temporaries in {:.2f} MiB{}{}",
+        name, r.replayed, r.sections, r.replays, r.steps, static_cast<double>(r.arena_bytes) / 1048576.0,
+        r.reason.empty() ? "" : "; as it comes: ", r.reason));
+  return lines;
+}
+
+Metrics Trainer::run_step() {
   Metrics metrics;
   double total = 0;
   const bool meta = setup_.device.kind == DeviceKind::meta;
@@ -201,10 +250,6 @@ Metrics Trainer::advance() {
   record(phase_step_ + 1);
   ++global_step_;
   ++phase_step_;
-  if (phase_step_ >= phase().steps) {
-    finish_phase();
-    begin_phase();
-  }
   return metrics;
 }
 

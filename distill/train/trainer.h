@@ -14,13 +14,23 @@ namespace retort {
 /// What is done with the tensors of a state: their shapes and dtypes are looked at, their values read, or written.
 enum class StateUse { look, save, load };
 
+class StepCapture;
+
+/// run.capture: whether steps on a GPU are captured and replayed. `automatic` captures what repeats and runs the rest
+/// as it comes; with `on` a phase that does not repeat is an error.
+enum class Capture : std::uint8_t { automatic, on, off };
+struct TrainerOptions {
+  bool zero = false;  ///< each rank keeps the optimisers' state of its share of the values (nn/state_shards.h)
+  Capture capture = Capture::automatic;
+};
+
 class Trainer {
  public:
   /// With `ranks` this is one of several, each of which has a trainer of its own and draws its rows of every batch;
-  /// gradients, losses and running statistics are those of the global batch, the same bits on all. With `zero` each
-  /// keeps the state of its share of the optimisers (nn/state_shards.h). Throws ConfigError for what ranks cannot share
-  /// (distill/train/ranks.h).
-  explicit Trainer(Setup& setup, Communicator* ranks = nullptr, bool zero = false);
+  /// gradients, losses and running statistics are those of the global batch, the same bits on all. Throws ConfigError
+  /// for what ranks cannot share (distill/train/ranks.h), and for Capture::on without a GPU.
+  explicit Trainer(Setup& setup, Communicator* ranks = nullptr, const TrainerOptions& options = {});
+  ~Trainer();
 
   bool finished() const { return phase_ >= setup_.phases.size(); }
   std::int64_t step() const { return global_step_; }  ///< optimiser steps done, all phases
@@ -29,8 +39,11 @@ class Trainer {
   double epoch() const;  ///< of the running phase's first source
 
   /// One optimiser step of every update that is due. Throws NumericError naming step, term and data ids when a loss or
-  /// a gradient is not finite; parameters are then as before the step.
+  /// a gradient is not finite; parameters are then as before the step. With Capture::on ConfigError, after the step,
+  /// when the phase turns out not to repeat.
   Metrics advance();
+  /// A line for every phase so far: how much of its steps is replayed, and why the rest is not. None without a GPU.
+  std::vector<std::string> captured() const;
   /// Gradients of update `u` of the running phase at the current parameters, by role and parameter name, with batches
   /// cut into `micro_batch` rows (0: as the source says). For tests and diagnosis; changes nothing.
   std::map<std::string, Tensor> gradients(std::size_t u, std::int64_t micro_batch = 0);
@@ -57,6 +70,10 @@ class Trainer {
   };
 
   void begin_phase();
+  Metrics run_step();
+  Metrics captured_step();
+  /// The running phase and which of its updates are due: steps of one name are expected to repeat.
+  std::string step_name() const;
   Clock clock() const;
   Outcome differentiate(std::size_t u, std::int64_t micro_batch, Draws& draws, GradReducer::Sums sums);
   /// The norm of the update's gradient, after `aggregate` made one of its groups (in the first accumulator; split
@@ -84,6 +101,8 @@ class Trainer {
   std::int64_t phase_step_ = 0, global_step_ = 0;
   std::vector<Update> updates_;
   std::vector<std::pair<std::string, Follower>> followers_;  ///< by the role that follows
+  Capture mode_;
+  std::unique_ptr<StepCapture> capture_;  ///< null: steps run as they come
 };
 
 }  // namespace retort

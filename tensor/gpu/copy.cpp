@@ -61,7 +61,8 @@ RETORT_GPU_KERNEL(accumulate) {
 
 RETORT_GPU_KERNEL(scale) {
   const Tensor& y = call.out[0];
-  kernels::scale({on_gpu::type_of(y.dtype()), on_gpu::address(y), call.attrs.as<double>(),
+  const Tensor factor = on_gpu::uploaded(call, std::span(&call.attrs.as<double>(), 1));
+  kernels::scale({on_gpu::type_of(y.dtype()), on_gpu::address(y), on_gpu::address_of<double>(factor),
                   on_gpu::strided(y.shape(), own_layout(y), own_layout(y))},
                  call.stream);
 }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "tensor/error.h"
+#include "tensor/gpu/recorded_step.h"
 
 namespace retort {
 
@@ -75,16 +76,22 @@ GpuDevice::Staging::Buffer& GpuDevice::Staging::next(gpu::Device& gpu) {
 }
 
 std::byte* GpuDevice::allocate(std::int64_t bytes) {
+  if (bytes == 0) return nullptr;
   std::byte* memory = nullptr;
-  use([&](gpu::Device& gpu, gpu::Stream stream) {
-    const auto get = [&] { memory = static_cast<std::byte*>(gpu.allocate(static_cast<std::size_t>(bytes), stream)); };
+  use([&](gpu::Device&, gpu::Stream) {
+    if (step_) memory = step_->take(bytes);
+    if (memory) return;
+    const gpu::Stream stream = gpu_->default_stream();
+    const auto get = [&] { memory = static_cast<std::byte*>(gpu_->allocate(static_cast<std::size_t>(bytes), stream)); };
     try {
       get();
     } catch (const gpu::OutOfMemory&) {  // releases that wait in the stream, and what is cached
-      gpu.synchronize(stream);
-      gpu.trim();
+      if (step_) step_->flush();
+      gpu_->synchronize(stream);
+      gpu_->trim();
       get();
     }
+    if (step_) step_->allocated(memory, bytes);
   });
   return memory;
 }
@@ -92,6 +99,9 @@ std::byte* GpuDevice::allocate(std::int64_t bytes) {
 void GpuDevice::release(std::byte* memory) noexcept {
   const std::lock_guard lock(mutex_);
   try {
+    for (const auto& arena : arenas_)
+      if (arena->holds(memory)) return arena->give_back(memory);
+    if (step_ && step_->releases(memory)) return;
     gpu_->release(memory, gpu_->default_stream());
   } catch (const std::exception& error) {
     if (late_.empty()) late_ = error.what();
@@ -99,34 +109,94 @@ void GpuDevice::release(std::byte* memory) noexcept {
 }
 
 void GpuDevice::upload(std::byte* to, const void* from, std::int64_t bytes) {
-  use([&](gpu::Device& gpu, gpu::Stream stream) {
-    Staging& staging = staging_for(bytes);
-    for (std::int64_t at = 0; at < bytes; at += staging.bytes()) {
-      const auto n = static_cast<std::size_t>(std::min(staging.bytes(), bytes - at));
-      const Staging::Buffer& buffer = staging.next(gpu);
-      std::memcpy(buffer.memory, static_cast<const std::byte*>(from) + at, n);
-      gpu.copy_to_device(to + at, buffer.memory, n, stream);
-      gpu.record(buffer.free, stream);
-    }
+  use([&](gpu::Device&, gpu::Stream) {
+    if (step_ && step_->uploads(to, from, bytes)) return;
+    if (step_) step_->flush();
+    upload_now(to, from, bytes);
   });
 }
 
+void GpuDevice::upload_now(std::byte* to, const void* from, std::int64_t bytes) {
+  const gpu::Stream stream = gpu_->default_stream();
+  Staging& staging = staging_for(bytes);
+  for (std::int64_t at = 0; at < bytes; at += staging.bytes()) {
+    const auto n = static_cast<std::size_t>(std::min(staging.bytes(), bytes - at));
+    const Staging::Buffer& buffer = staging.next(*gpu_);
+    std::memcpy(buffer.memory, static_cast<const std::byte*>(from) + at, n);
+    gpu_->copy_to_device(to + at, buffer.memory, n, stream);
+    gpu_->record(buffer.free, stream);
+  }
+}
+
 void GpuDevice::download(void* to, const std::byte* from, std::int64_t bytes) {
-  use([&](gpu::Device& gpu, gpu::Stream stream) {
+  use([&](gpu::Device&, gpu::Stream) {
+    if (step_) step_->flush();
+    const gpu::Stream stream = gpu_->default_stream();
     Staging& staging = staging_for(bytes);
     for (std::int64_t at = 0; at < bytes; at += staging.bytes()) {
       const auto n = static_cast<std::size_t>(std::min(staging.bytes(), bytes - at));
-      const Staging::Buffer& buffer = staging.next(gpu);
-      gpu.copy_to_host(buffer.memory, from + at, n, stream);
-      gpu.record(buffer.free, stream);
-      gpu.synchronize(buffer.free);
+      const Staging::Buffer& buffer = staging.next(*gpu_);
+      gpu_->copy_to_host(buffer.memory, from + at, n, stream);
+      gpu_->record(buffer.free, stream);
+      gpu_->synchronize(buffer.free);
       std::memcpy(static_cast<std::byte*>(to) + at, buffer.memory, n);
     }
   });
 }
 
 void GpuDevice::synchronize() {
-  use([](gpu::Device& gpu, gpu::Stream stream) { gpu.synchronize(stream); });
+  use([&](gpu::Device&, gpu::Stream) {
+    if (step_) step_->flush();
+    gpu_->synchronize(gpu_->default_stream());
+  });
+}
+
+gpu::Device& GpuDevice::door() { return step_ ? step_->door() : *gpu_; }
+
+void GpuDevice::after_use() {
+  if (step_) step_->flush_if_full();
+}
+
+StepPlace GpuDevice::place() {
+  return {*gpu_, gpu_->default_stream(), [this](void* to, const void* from, std::size_t bytes) {
+            upload_now(static_cast<std::byte*>(to), from, static_cast<std::int64_t>(bytes));
+          }};
+}
+
+void GpuDevice::begin(RecordedStep& step) {
+  const std::lock_guard lock(mutex_);
+  if (step_)
+    throw DeviceError("{}: a step is captured already; hint: one trainer at a time, or run.capture=off", device_.str());
+  step_ = &step;
+}
+
+void GpuDevice::end(RecordedStep& step) {
+  use([&](gpu::Device&, gpu::Stream) {
+    step.flush();
+    step_ = nullptr;
+  });
+}
+
+void GpuDevice::abandon(RecordedStep& step) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (step_ != &step) return;
+  try {
+    step.leave();
+  } catch (const std::exception& error) {
+    if (late_.empty()) late_ = error.what();
+  }
+  step_ = nullptr;
+}
+
+Arena& GpuDevice::arena(std::int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (!arenas_.empty() && arenas_.back()->bytes() >= bytes) return *arenas_.back();
+  std::erase_if(arenas_, [&](const std::unique_ptr<Arena>& old) {
+    if (old->idle()) gpu_->release(old->memory(), gpu_->default_stream());
+    return old->idle();
+  });
+  arenas_.push_back(std::make_unique<Arena>(allocate(bytes), bytes));
+  return *arenas_.back();
 }
 
 std::string GpuDevice::str() const {

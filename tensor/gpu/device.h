@@ -8,10 +8,19 @@
 #include <utility>
 #include <vector>
 
-#include "cuda_kernels/gpu.h"
+#include "cuda_kernels/recorder.h"
 #include "tensor/storage.h"
 
 namespace retort {
+
+class Arena;
+class RecordedStep;
+/// The device under a recorded step, and how bytes of the host get there when they are not captured.
+struct StepPlace {
+  gpu::Device& device;
+  gpu::Stream stream;
+  gpu::Upload upload;
+};
 
 /// One GPU or emulator. Everything runs in one stream, in the order of the calls, while the host goes on; only
 /// `download` and `synchronize` wait. Any thread may call: a lock lets one at a time in. Errors are Retort's:
@@ -40,11 +49,23 @@ class GpuDevice {
     const std::lock_guard lock(mutex_);
     throw_late();
     try {
-      f(*gpu_, gpu_->default_stream());
+      gpu::Device& gpu = door();
+      f(gpu, gpu.default_stream());
+      after_use();
     } catch (const gpu::Error& error) {
       rethrow(error);
     }
   }
+
+  /// A step that StepCapture notes: from `begin` on, memory and work go by way of it. `end` runs what it holds; so does
+  /// `abandon`, whose errors the next call throws. Throws DeviceError when there is one already.
+  void begin(RecordedStep& step);
+  void end(RecordedStep& step);
+  void abandon(RecordedStep& step) noexcept;
+  /// What a step needs of the device underneath.
+  StepPlace place();
+  /// The arena of all steps, at least that large: the same one until a larger one is asked for.
+  Arena& arena(std::int64_t bytes);
 
   /// "emu: emulator, compute capability 9.0, 1.0 GiB", for reports.
   std::string str() const;
@@ -70,6 +91,10 @@ class GpuDevice {
   };
 
   GpuDevice(Device device, std::unique_ptr<gpu::Device> gpu);
+  gpu::Device& door();
+  void after_use();
+  /// What `upload` does when it is not noted.
+  void upload_now(std::byte* to, const void* from, std::int64_t bytes);
   Staging& staging_for(std::int64_t bytes) { return bytes <= small_.bytes() ? small_ : large_; }
   void throw_late();
   [[noreturn]] void rethrow(const gpu::Error& error) const;
@@ -78,7 +103,9 @@ class GpuDevice {
   std::unique_ptr<gpu::Device> gpu_;
   std::recursive_mutex mutex_;
   Staging small_, large_;
-  std::string late_;  ///< what went wrong where nothing can be thrown
+  RecordedStep* step_ = nullptr;
+  std::vector<std::unique_ptr<Arena>> arenas_;  ///< the last one serves; others have parts in use
+  std::string late_;                            ///< what went wrong where nothing can be thrown
 };
 
 /// How the emulator of that index is run, told before its first use: throws DeviceError afterwards. Others run in

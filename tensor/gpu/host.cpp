@@ -1,8 +1,12 @@
 #include "tensor/gpu/host.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
+#include "tensor/attrs.h"
 #include "tensor/gpu/kernel.h"
 #include "tensor/op_table.h"
 #include "tensor/transfer.h"
@@ -63,6 +67,31 @@ Kernel cpu_kernel(std::string_view op) {
   return kernel;
 }
 
+std::string text(const Dims& d) { return fmt::format("[{}]", fmt::join(d.begin(), d.end(), " ")); }
+std::string text(const ConvAttrs& a) {
+  return fmt::format("stride {} padding {} dilation {} groups {} size {}", text(a.stride), text(a.padding),
+                     text(a.dilation), a.groups, text(a.size));
+}
+std::string text(const Pool2dAttrs& a) {
+  return fmt::format("kernel {} {} stride {} {} pad {} {} counted {} size {} {} adaptive {} {}", a.kernel_h, a.kernel_w,
+                     a.stride_h, a.stride_w, a.pad_h, a.pad_w, a.count_include_pad, a.size_h, a.size_w, a.adaptive_h,
+                     a.adaptive_w);
+}
+/// All that an answer depends on besides the operands' memory: a captured one is replayed with what it had then.
+std::string settings_of(const on_gpu::Call& call) {
+  std::string settings;
+  for (const auto& operands : {call.in, call.out})
+    for (const Tensor& t : operands)
+      if (t.defined()) settings += fmt::format("{} {} {}; ", name_of(t.dtype()), text(t.shape()), text(t.strides()));
+  const auto* const known = std::find_if(std::begin(kLibraryOps), std::end(kLibraryOps),
+                                         [&](const HostAnswer& a) { return a.op == call.op; });
+  if (known->why == kPooling) return settings + text(call.attrs.as<Pool2dAttrs>());
+  if (known->why == kBatchNorm) return settings + fmt::format("eps {}", call.attrs.as<NormAttrs>().eps);
+  if (call.op != "conv_block") return settings + text(call.attrs.as<ConvAttrs>());
+  const auto& block = call.attrs.as<ConvBlockAttrs>();
+  return settings + text(block.conv) + fmt::format(" range {} {}", block.range.low, block.range.high);
+}
+
 /// An operand in device memory, without a hold on its storage: that is given back in stream order, after its use.
 struct Operand {
   Layout layout;
@@ -109,7 +138,7 @@ void answer_for_library(const on_gpu::Call& call) {
     for (std::size_t i = 0; i < out.size(); ++i)
       if (out[i].bytes() > 0) std::memcpy(out[i].memory, results[i].raw(), static_cast<std::size_t>(out[i].bytes()));
   };
-  call.stream.device->call_library(call.op.data(), answer, ranges, call.stream);
+  call.stream.device->call_library(call.op.data(), settings_of(call), answer, ranges, call.stream);
 }
 
 void answer_on_host(const on_gpu::Call& call) {

@@ -140,6 +140,7 @@ void Result::finish() const {
 }
 
 Tensor uploaded(const Call& call, std::span<const float> numbers) { return on_device(call, numbers); }
+Tensor uploaded(const Call& call, std::span<const double> numbers) { return on_device(call, numbers); }
 Tensor uploaded(const Call& call, std::span<const std::int64_t> numbers) { return on_device(call, numbers); }
 
 void check_indices(const Call& call, const Tensor& indices, std::int64_t extent, std::optional<std::int64_t> allowed) {

@@ -85,8 +85,10 @@ class Result {
   Tensor out_, dense_;
 };
 
-/// Numbers of the host as a device tensor of rank 1.
+/// Numbers of the host as a device tensor of rank 1. What changes from step to step goes this way into a kernel: a
+/// captured step takes its uploads anew (tensor/gpu/capture.h), other values it repeats.
 Tensor uploaded(const Call& call, std::span<const float> numbers);
+Tensor uploaded(const Call& call, std::span<const double> numbers);
 Tensor uploaded(const Call& call, std::span<const std::int64_t> numbers);
 
 /// Throws ValueError unless all indices lie in [0, extent) or equal `allowed`. The indices are read on the host: this

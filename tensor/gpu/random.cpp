@@ -2,6 +2,8 @@
 #include "cuda_kernels/random.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 
 #include "cuda_kernels/elementwise.h"
@@ -13,7 +15,18 @@ namespace retort {
 namespace {
 using on_gpu::Call;
 
-kernels::PhiloxKey key_of(const RngKey& key) { return {key.key, key.step, key.attempt}; }
+/// The key in device memory: it changes from step to step.
+class Key {
+ public:
+  Key(const Call& call, const RngKey& key) : held_(on_gpu::uploaded(call, words(key))) {}
+  const kernels::PhiloxKey* get() const { return on_gpu::address_of<const kernels::PhiloxKey>(held_); }
+
+ private:
+  static std::array<std::int64_t, 2> words(const RngKey& key) {
+    return std::bit_cast<std::array<std::int64_t, 2>>(kernels::PhiloxKey{key.key, key.step, key.attempt});
+  }
+  Tensor held_;
+};
 
 /// Calls put(first row, rows) for pieces that one launch can take.
 template <class Put>
@@ -31,10 +44,9 @@ void draw(const Call& call, kernels::Draw how, float* y) {
   if (static_cast<std::uint64_t>(elements) > kMaxRngElements)
     throw ValueError("{}: elements of a sample lie below 2^34; got {}", call.op, elements);
   const auto* const ids = on_gpu::address_of<std::int64_t>(samples);
+  const Key key(call, call.attrs.as<RandomAttrs>().key);
   by_pieces(rows, [&](std::int64_t first, std::int64_t n) {
-    kernels::random({how, key_of(call.attrs.as<RandomAttrs>().key), y + first * elements, n, elements, 0,
-                     ids ? ids + first : nullptr},
-                    call.stream);
+    kernels::random({how, key.get(), y + first * elements, n, elements, 0, ids ? ids + first : nullptr}, call.stream);
   });
 }
 
@@ -75,8 +87,9 @@ RETORT_GPU_KERNEL(dropout) {
   if (!call.in[1].defined())
     for (std::int64_t i = 0; i < rows; ++i) counted.push_back(i);
   const Tensor samples = call.in[1].defined() ? on_gpu::dense(call, call.in[1]) : on_gpu::uploaded(call, counted);
+  const Key key(call, attrs.key);
   by_pieces(rows, [&](std::int64_t first, std::int64_t n) {
-    kernels::dropout({type, on_gpu::address(in) + first * size, y.data() + first * size, attrs.p, key_of(attrs.key), n,
+    kernels::dropout({type, on_gpu::address(in) + first * size, y.data() + first * size, attrs.p, key.get(), n,
                       elements, on_gpu::address_of<std::int64_t>(samples) + first},
                      call.stream);
   });

@@ -25,9 +25,11 @@ TEST_CASE("cuda_kernels: draws have the bits of tensor/rng.h") {
     auto* const bits = room_for<std::uint32_t>(stream, 2 * n);
     float *const uniforms = room_for<float>(stream, 2 * n), *const normals = room_for<float>(stream, 2 * n);
     const auto each = static_cast<std::int64_t>(n);
-    k::random({k::Draw::bits, same, bits, rows, each, first}, stream);
-    k::random({k::Draw::uniform, same, uniforms, rows, each, first}, stream);
-    k::random({k::Draw::normal, same, normals, rows, each, 0, upload(stream, std::vector<std::int64_t>{5, 6})}, stream);
+    const k::PhiloxKey* const there = upload(stream, std::vector<k::PhiloxKey>{same});
+    k::random({k::Draw::bits, there, bits, rows, each, first}, stream);
+    k::random({k::Draw::uniform, there, uniforms, rows, each, first}, stream);
+    k::random({k::Draw::normal, there, normals, rows, each, 0, upload(stream, std::vector<std::int64_t>{5, 6})},
+              stream);
     const auto got_bits = download(stream, bits, 2 * n);
     const auto got_uniforms = download(stream, uniforms, 2 * n), got_normals = download(stream, normals, 2 * n);
     for (std::size_t r = 0; r < 2; ++r) {
@@ -49,9 +51,8 @@ TEST_CASE("cuda_kernels: dropout drops what the CPU drops") {
       const Tensor x = sample({3, 59}, t, 1);
       const std::vector<std::int64_t> ids{7, 0, 12};
       std::byte* const y = room_like(stream, x.shape(), t);
-      k::dropout(
-          {type_of(t), upload_tensor(stream, x), y, 0.3, {key.key, key.step, key.attempt}, 3, 59, upload(stream, ids)},
-          stream);
+      const k::PhiloxKey* const there = upload(stream, std::vector<k::PhiloxKey>{{key.key, key.step, key.attempt}});
+      k::dropout({type_of(t), upload_tensor(stream, x), y, 0.3, there, 3, 59, upload(stream, ids)}, stream);
       const Tensor want = dropout(x, 0.3, key, Tensor::of(std::span<const std::int64_t>(ids), {3}));
       CHECK(same_values(download_tensor(stream, y, x.shape(), t), want));
     }

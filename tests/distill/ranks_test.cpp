@@ -30,7 +30,7 @@ struct Trained {
 
 Trained train(Job& job, Communicator* ranks) {
   Trained t;
-  Trainer trainer(job.setup, ranks, job.run.zero);
+  Trainer trainer(job.setup, ranks, job.run.trainer);
   while (!trainer.finished()) t.metrics.push_back(trainer.advance());
   Role& student = job.setup.roles.at("student");
   for (const auto& p : parameters_of(student)) t.weights[p.name] = p.parameter->value.values();
@@ -86,7 +86,7 @@ std::string refusal(const std::filesystem::path& file, const std::vector<std::st
   Job job = tiny_job(file, overrides);
   const auto group = thread_group(world);
   try {
-    Trainer trainer(job.setup, group[0].get(), job.run.zero);
+    Trainer trainer(job.setup, group[0].get(), job.run.trainer);
   } catch (const ConfigError& e) {
     return e.what();
   }

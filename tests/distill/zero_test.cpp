@@ -24,7 +24,7 @@ struct Trained {
 
 Trained train(Job& job, Communicator* ranks, bool zero) {
   Trained t;
-  Trainer trainer(job.setup, ranks, zero);
+  Trainer trainer(job.setup, ranks, {.zero = zero});
   for (int i = 0; i < 6 && !trainer.finished(); ++i) t.metrics.push_back(trainer.advance());
   for (auto& [name, role] : job.setup.roles) t.prints[name] = fingerprint(role);
   return t;
@@ -165,7 +165,7 @@ TEST_CASE("zero: an optimiser that looks at whole matrices is refused, on one pr
   const auto file = write_job(folder);
   Job job = tiny_job(file, {"optim.student={adafactor: {lr: .01}}"});
   const auto pair = thread_group(2);
-  CHECK_THROWS_WITH_AS(Trainer(job.setup, pair[0].get(), true), doctest::Contains("looks at whole matrices"),
+  CHECK_THROWS_WITH_AS(Trainer(job.setup, pair[0].get(), {.zero = true}), doctest::Contains("looks at whole matrices"),
                        ConfigError);
-  CHECK_NOTHROW(Trainer(job.setup, nullptr, true));
+  CHECK_NOTHROW(Trainer(job.setup, nullptr, {.zero = true}));
 }
