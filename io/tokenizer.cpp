@@ -4,7 +4,7 @@
 
 #include "io/file.h"
 #include "io/gguf.h"
-#include "io/tokenizer_parts.h"
+#include "io/tokenizer_spm.h"
 #include "io/unicode.h"
 #include "tensor/error.h"
 
@@ -101,9 +101,30 @@ std::int64_t Tokenizer::bytes_of(std::int64_t id) const {
 
 const std::string& Tokenizer::kind() const { return parts_->model->kind; }
 
+namespace {
+/// What a conversion kept: tokenizer.json, or the metadata of a GGUF file.
+std::unique_ptr<TokenizerParts> kept_tokenizer(const TextMap& attributes, const std::string& where) {
+  constexpr std::string_view kForeign = "foreign.";
+  if (const auto text = attributes.find("tokenizer.json"); text != attributes.end())
+    return read_json_tokenizer(text->second, where + ": tokenizer.json");
+  TextMap metadata;
+  for (const auto& [key, value] : attributes)
+    if (key.starts_with(kForeign)) metadata.emplace(key.substr(kForeign.size()), value);
+  if (!metadata.contains("tokenizer.ggml.model"))
+    throw IoError("{}: no tokenizer was kept in this file; hint: name a tokenizer.json or a GGUF file", where);
+  return read_gguf_tokenizer(metadata, where);
+}
+}  // namespace
+
 Tokenizer open_tokenizer(const std::filesystem::path& path) {
+  constexpr std::string_view kHdf5 = "\x89HDF\r\n\x1a\n";
+  const std::string where = path.string();
   const MappedFile file(path);
-  return Tokenizer(looks_like_gguf(file.bytes()) ? read_gguf_tokenizer(path) : read_json_tokenizer(path));
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  if (looks_like_gguf(file.bytes())) return Tokenizer(read_gguf_tokenizer(open_gguf(path)->metadata(), where));
+  if (text.starts_with(kHdf5)) return Tokenizer(kept_tokenizer(open_tensor_file(path)->metadata(), where));
+  if (looks_like_spm_file(text)) return Tokenizer(read_spm_file(text, where));
+  return Tokenizer(read_json_tokenizer(text, where));
 }
 
 }  // namespace retort

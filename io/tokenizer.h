@@ -50,8 +50,9 @@ class Tokenizer {
   std::unique_ptr<TokenizerParts> parts_;
 };
 
-/// Reads a tokenizer.json of Hugging Face's tokenizers, or the tokenizer in a GGUF file's metadata
-/// (tokenizer.ggml.model gpt2); content tells which. Throws IoError that names the file and the place in it for what is
+/// Reads a tokenizer.json of Hugging Face's tokenizers, a tokenizer.model of SentencePiece (Unigram or BPE), the
+/// tokenizer in a GGUF file's metadata (tokenizer.ggml.model gpt2 or llama), or what a conversion kept of the first and
+/// the last in a checkpoint; content tells which. Throws IoError that names the file and the place in it for what is
 /// damaged, and for every part, option or key that is not known: a tokenizer is read whole or not at all.
 Tokenizer open_tokenizer(const std::filesystem::path& path);
 

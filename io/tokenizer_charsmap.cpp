@@ -2,7 +2,7 @@
 #include <cstring>
 
 #include "io/byte_cursor.h"
-#include "io/tokenizer_parts.h"
+#include "io/tokenizer_spm.h"
 #include "io/unicode.h"
 
 namespace retort {
@@ -50,6 +50,23 @@ class DoubleArray {
     return std::nullopt;
   }
 
+  /// The longest such key: its length and value.
+  std::optional<std::pair<std::size_t, std::uint32_t>> longest(std::string_view text) const {
+    std::optional<std::pair<std::size_t, std::uint32_t>> found;
+    std::size_t node = units_.empty() ? 0 : offset(units_[0]);
+    for (std::size_t i = 0; i < text.size() && !units_.empty(); ++i) {
+      const auto byte = static_cast<unsigned char>(text[i]);
+      node ^= byte;
+      if (byte == 0 || node >= units_.size() || (units_[node] & 0x800000ffu) != byte) break;
+      const bool has_value = (units_[node] >> 8 & 1) != 0;
+      node ^= offset(units_[node]);
+      if (!has_value) continue;
+      if (node >= units_.size()) break;
+      found = {i + 1, units_[node] & 0x7fffffffu};
+    }
+    return found;
+  }
+
  private:
   static std::size_t offset(std::uint32_t unit) { return std::size_t{unit >> 10} << ((unit >> 9 & 1) * 8); }
   std::vector<std::uint32_t> units_;
@@ -95,21 +112,79 @@ class CharsMap : public TextNormalizer {
   std::string values_;  ///< texts, each closed by a zero byte
 };
 
+struct CharsTable {
+  DoubleArray keys;
+  std::string values;  ///< texts, each closed by a zero byte
+};
+
+CharsTable parse_charsmap(std::string_view bytes, const std::string& where) {
+  ByteCursor cursor(std::as_bytes(std::span(bytes)), where);
+  const auto size = cursor.number<std::uint32_t>("the size of the keys");
+  if (size % sizeof(std::uint32_t) != 0) cursor.refuse(fmt::format("keys take whole words; got {} bytes", size));
+  const auto keys = cursor.take(size, "the keys");
+  std::vector<std::uint32_t> units(size / sizeof(std::uint32_t));
+  if (size > 0) std::memcpy(units.data(), keys.data(), size);
+  const std::string_view values = cursor.text(cursor.remaining(), "the replacements");
+  if (utf8_error(values) != std::string_view::npos) cursor.refuse("a replacement is no UTF-8");
+  return {DoubleArray(std::move(units)), std::string(values)};
+}
+
+/// SentencePiece's way: the longest key at each place, spaces as a character of their own.
+class SpmNormalizer : public TextNormalizer {
+ public:
+  SpmNormalizer(SpmNormalization how, CharsTable table)
+      : how_(std::move(how)), table_(std::move(table)), kept_(how_.kept) {}
+
+  std::string apply(std::string_view text) const override {
+    constexpr std::string_view kSpace = "\u2581";
+    while (how_.remove_spaces && !text.empty() && read(text).first == " ") text.remove_prefix(read(text).second);
+    if (text.empty()) return "";
+    std::string out(how_.prefix ? kSpace : "");
+    bool after_space = how_.remove_spaces;
+    while (!text.empty()) {
+      auto [piece, length] = read(text);
+      text.remove_prefix(length);
+      while (after_space && piece.starts_with(' ')) piece.remove_prefix(1);
+      for (const char c : piece)
+        if (c == ' ')
+          out += kSpace;
+        else
+          out += c;
+      if (!piece.empty()) after_space = how_.remove_spaces && piece.ends_with(' ');
+    }
+    while (how_.remove_spaces && out.ends_with(kSpace)) out.resize(out.size() - kSpace.size());
+    return out;
+  }
+
+ private:
+  /// What the beginning of the text becomes, and how many bytes of it.
+  std::pair<std::string_view, std::size_t> read(std::string_view text) const {
+    if (const std::size_t kept = kept_.find(text); kept > 0) return {text.substr(0, kept), kept};
+    if (const auto key = table_.keys.longest(text); key && key->second < table_.values.size())
+      return {table_.values.c_str() + key->second, key->first};
+    std::size_t end = 0;
+    next_character(text, end);
+    return {text.substr(0, end), end};
+  }
+
+  SpmNormalization how_;
+  CharsTable table_;
+  LongestPrefix kept_;
+};
+
 }  // namespace
 
 std::unique_ptr<TextNormalizer> read_charsmap(const JsonNode& at) {
   at.only({"type", "precompiled_charsmap"});
   const JsonNode map = at.at("precompiled_charsmap");
-  const std::string bytes = from_base64(map.text(), map), where = map.where();
-  ByteCursor cursor(std::as_bytes(std::span(bytes)), where);
-  const auto size = cursor.number<std::uint32_t>("the size of the keys");
-  if (size % sizeof(std::uint32_t) != 0) map.fail(fmt::format("keys take whole words; got {} bytes", size));
-  const auto keys = cursor.take(size, "the keys");
-  std::vector<std::uint32_t> units(size / sizeof(std::uint32_t));
-  if (size > 0) std::memcpy(units.data(), keys.data(), size);
-  const std::string_view values = cursor.text(cursor.remaining(), "the replacements");
-  if (utf8_error(values) != std::string_view::npos) map.fail("a replacement is no UTF-8");
-  return std::make_unique<CharsMap>(DoubleArray(std::move(units)), std::string(values));
+  CharsTable table = parse_charsmap(from_base64(map.text(), map), map.where());
+  return std::make_unique<CharsMap>(std::move(table.keys), std::move(table.values));
+}
+
+std::unique_ptr<TextNormalizer> spm_normalizer(SpmNormalization how, const std::string& where) {
+  CharsTable table;
+  if (!how.charsmap.empty()) table = parse_charsmap(how.charsmap, where + ": precompiled_charsmap");
+  return std::make_unique<SpmNormalizer>(std::move(how), std::move(table));
 }
 
 }  // namespace retort

@@ -1,9 +1,9 @@
-// io/tokenizer_gguf.cpp -- byte-level BPE in the metadata of a GGUF file. github.com/ggml-org/ggml, docs/gguf.md
+// io/tokenizer_gguf.cpp -- byte-level BPE, and SentencePiece's, in the metadata of a GGUF file.
+// github.com/ggml-org/ggml, docs/gguf.md
 #include <algorithm>
 
-#include "io/gguf.h"
 #include "io/json.h"
-#include "io/tokenizer_parts.h"
+#include "io/tokenizer_spm.h"
 #include "tensor/error.h"
 
 namespace retort {
@@ -40,14 +40,13 @@ const GgufPreset* preset_named(std::string_view name) {
 }
 
 /// The metadata under tokenizer.ggml, as JSON.
-nlohmann::json ggml_metadata(const std::filesystem::path& path) {
+nlohmann::json ggml_metadata(const TextMap& metadata, const std::string& where) {
   nlohmann::json all = nlohmann::json::object();
-  const auto file = open_gguf(path);
-  for (const auto& [key, value] : file->metadata()) {
+  for (const auto& [key, value] : metadata) {
     if (!key.starts_with(kGgufPrefix)) continue;
     const std::string name = key.substr(kGgufPrefix.size());
     const bool text = name == "model" || name == "pre";
-    all[name] = text ? nlohmann::json(value) : parse_json(value, path.string() + ": " + key);
+    all[name] = text ? nlohmann::json(value) : parse_json(value, where + ": " + key);
   }
   return all;
 }
@@ -73,15 +72,50 @@ std::optional<std::int64_t> read_mark(const JsonNode& root, const std::string& m
 
 }  // namespace
 
-std::unique_ptr<TokenizerParts> read_gguf_tokenizer(const std::filesystem::path& path) {
-  const nlohmann::json metadata = ggml_metadata(path);
-  const JsonNode root(metadata, path.string() + ": tokenizer.ggml");
+namespace {
+/// Ids around a text.
+TokenTemplate read_form(const JsonNode& root, bool bos, std::int64_t end) {
+  const auto before = read_mark(root, "bos", bos, end), behind = read_mark(root, "eos", false, end);
+  TokenTemplate form;
+  if (before) form.push_back(before);
+  form.emplace_back(std::nullopt);
+  if (behind) form.push_back(behind);
+  return form;
+}
+
+/// `tokenizer.ggml.model` llama: pieces with scores and types.
+std::unique_ptr<TokenizerParts> read_gguf_spm(const JsonNode& root) {
+  if (const auto pre = root.find("pre"); pre && pre->text() != "default")
+    pre->fail(fmt::format("\"{}\" is not supported for llama", pre->text()));
+  const JsonNode tokens = root.at("tokens"), scores = root.at("scores");
+  if (!tokens.value().is_array()) tokens.fail("a list of tokens is wanted");
+  const std::size_t count = tokens.value().size();
+  if (!scores.value().is_array() || scores.value().size() != count)
+    scores.fail(fmt::format("a list with a score for each of the {} tokens is wanted", count));
+  const std::vector<std::int64_t> types = read_types(root, count);
+  SpmModel model;
+  model.bpe = true;
+  model.byte_fallback = std::find(types.begin(), types.end(), kByte) != types.end();
+  model.prefix = root.flag_or("add_space_prefix", true);
+  model.remove_spaces = root.flag_or("remove_extra_whitespaces", false);
+  for (std::size_t i = 0; i < count; ++i)
+    model.pieces.push_back({tokens.item(i).text(), scores.item(i).real(), static_cast<SpmType>(types[i])});
+  model.form = read_form(root, true, static_cast<std::int64_t>(count));
+  return make_spm(std::move(model), root.where());
+}
+}  // namespace
+
+std::unique_ptr<TokenizerParts> read_gguf_tokenizer(const TextMap& file, const std::string& where) {
+  const nlohmann::json metadata = ggml_metadata(file, where);
+  const JsonNode root(metadata, where + ": tokenizer.ggml");
   // Marks whose ids are for the model's user have no part in turning text into tokens, nor have scores in BPE.
   root.only({"model", "pre", "tokens", "token_type", "merges", "scores", "add_space_prefix", "add_bos_token",
              "add_eos_token", "bos_token_id", "eos_token_id", "eot_token_id", "eom_token_id", "unknown_token_id",
-             "padding_token_id", "separator_token_id", "cls_token_id", "mask_token_id"});
-  if (const std::string model = root.at("model").text(); model != "gpt2")
-    root.at("model").fail(fmt::format("tokenizers of the kind \"{}\" are not supported; known is gpt2", model));
+             "padding_token_id", "separator_token_id", "cls_token_id", "mask_token_id", "remove_extra_whitespaces"});
+  const std::string model = root.at("model").text();
+  if (model == "llama") return read_gguf_spm(root);
+  if (model != "gpt2")
+    root.at("model").fail(fmt::format("tokenizers of the kind \"{}\" are not supported; known are gpt2 llama", model));
   const JsonNode pre = root.at("pre");
   const GgufPreset* preset = preset_named(pre.text());
   if (preset == nullptr)
@@ -112,12 +146,7 @@ std::unique_ptr<TokenizerParts> read_gguf_tokenizer(const std::filesystem::path&
   parts->splitters.push_back(spell_in_bytes());
   parts->decoders.push_back(join_bytes());
   parts->spells_bytes = true;
-  const auto bos = read_mark(root, "bos", preset->bos, end), eos = read_mark(root, "eos", false, end);
-  TokenTemplate form;
-  if (bos) form.push_back(bos);
-  form.emplace_back(std::nullopt);
-  if (eos) form.push_back(eos);
-  parts->templates.push_back(std::move(form));
+  parts->templates.push_back(read_form(root, preset->bos, end));
   parts->added.index([](std::string_view token) { return std::string(token); });
   return parts;
 }

@@ -1,5 +1,4 @@
 // io/tokenizer_json.cpp -- tokenizer.json of Hugging Face's tokenizers: the sections and how they hang together.
-#include "io/file.h"
 #include "io/json.h"
 #include "io/tokenizer_parts.h"
 #include "tensor/error.h"
@@ -124,9 +123,9 @@ std::unique_ptr<TokenModel> read_token_model(const JsonNode& at) {
   at.at("type").fail(fmt::format("model \"{}\" is not supported; known are BPE WordPiece Unigram", type));
 }
 
-std::unique_ptr<TokenizerParts> read_json_tokenizer(const std::filesystem::path& path) {
-  const nlohmann::json text = parse_json(read_file(path), path.string());
-  const JsonNode root(text, path.string());
+std::unique_ptr<TokenizerParts> read_json_tokenizer(std::string_view text, const std::string& where) {
+  const nlohmann::json whole = parse_json(text, where);
+  const JsonNode root(whole, where);
   root.only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
              "decoder", "model"});
   if (root.at("version").text() != "1.0") root.at("version").fail("only 1.0 is known");

@@ -11,6 +11,7 @@
 
 #include "io/json_node.h"
 #include "io/regex.h"
+#include "io/tensor_file.h"
 #include "io/tokenizer_added.h"
 
 namespace retort {
@@ -165,6 +166,9 @@ std::vector<std::pair<std::string, std::string>> read_merges(const JsonNode& at)
 std::unique_ptr<TokenModel> read_bpe(const JsonNode& at);
 std::unique_ptr<TokenModel> read_wordpiece(const JsonNode& at);
 std::unique_ptr<TokenModel> read_unigram(const JsonNode& at);
+/// Scores by id: log-probabilities; NaN for tokens that no text has.
+std::unique_ptr<TokenModel> make_unigram(Vocabulary vocabulary, std::vector<double> scores,
+                                         std::optional<std::int64_t> unknown, bool byte_fallback);
 /// `{"token": id, ..}`.
 Vocabulary read_vocabulary(const JsonNode& at);
 /// The id of the token; throws IoError at `at` when there is none.
@@ -173,8 +177,9 @@ std::int64_t wanted_token(const Vocabulary& vocabulary, const std::string& token
 /// "<0x0A>", how vocabularies with byte fallback write a byte.
 std::string byte_token(unsigned char byte);
 
-/// The tokenizer in the metadata of a GGUF file.
-std::unique_ptr<TokenizerParts> read_gguf_tokenizer(const std::filesystem::path& path);
-std::unique_ptr<TokenizerParts> read_json_tokenizer(const std::filesystem::path& path);
+/// The tokenizer in the metadata of a GGUF file, under tokenizer.ggml.
+std::unique_ptr<TokenizerParts> read_gguf_tokenizer(const TextMap& metadata, const std::string& where);
+/// The tokenizer that a tokenizer.json says.
+std::unique_ptr<TokenizerParts> read_json_tokenizer(std::string_view text, const std::string& where);
 
 }  // namespace retort

@@ -1,4 +1,5 @@
 // io/tokenizer_unigram.cpp -- Unigram (Kudo 2018): the cut of a word whose tokens' log-probabilities sum highest.
+#include <cmath>
 #include <limits>
 
 #include "io/tokenizer_parts.h"
@@ -19,10 +20,13 @@ class UnigramModel : public TokenModel {
         unknown_(unknown),
         byte_fallback_(byte_fallback) {
     double least = std::numeric_limits<double>::infinity();
-    for (const double score : scores_) least = std::min(least, score);
+    for (const double score : scores_)
+      if (!std::isnan(score)) least = std::min(least, score);
     unknown_score_ = least - kUnknownPenalty;
     for (std::int64_t id = 0; id < vocabulary.end(); ++id)
-      if (const std::string* token = vocabulary.token(id); token != nullptr) grow(*token, id);
+      if (const std::string* token = vocabulary.token(id);
+          token != nullptr && !std::isnan(scores_[static_cast<std::size_t>(id)]))
+        grow(*token, id);
   }
 
   void encode(std::string_view word, TokenIdList& out) const override {
@@ -122,6 +126,11 @@ class UnigramModel : public TokenModel {
 
 }  // namespace
 
+std::unique_ptr<TokenModel> make_unigram(Vocabulary vocabulary, std::vector<double> scores,
+                                         std::optional<std::int64_t> unknown, bool byte_fallback) {
+  return std::make_unique<UnigramModel>(std::move(vocabulary), std::move(scores), unknown, byte_fallback);
+}
+
 std::unique_ptr<TokenModel> read_unigram(const JsonNode& at) {
   at.only({"type", "unk_id", "vocab", "byte_fallback"});
   const JsonNode tokens = at.at("vocab");
@@ -138,8 +147,7 @@ std::unique_ptr<TokenModel> read_unigram(const JsonNode& at) {
   vocabulary.index(tokens);
   std::optional<std::int64_t> unknown;
   if (const auto id = at.find("unk_id")) unknown = id->integer(0, vocabulary.end() - 1);
-  return std::make_unique<UnigramModel>(std::move(vocabulary), std::move(scores), unknown,
-                                        at.flag_or("byte_fallback", false));
+  return make_unigram(std::move(vocabulary), std::move(scores), unknown, at.flag_or("byte_fallback", false));
 }
 
 }  // namespace retort

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "distill/text/generate.h"
+
 namespace retort::cli {
 
 /// `overrides` are key.path=value; `command` is the command line as typed, kept in the run folder.
@@ -16,6 +18,15 @@ int plan(const std::string& job, const std::vector<std::string>& overrides);
 int capture(const std::string& job, const std::vector<std::string>& overrides);
 /// A run folder (its newest checkpoint, or best with `best`), or a job whose roles come from files.
 int eval(const std::string& run_or_job, const std::vector<std::string>& overrides, bool best);
+struct EvalTextsOptions {
+  std::string checkpoint, role, tokenizer;  ///< see SavedLmSpec
+  std::string dtype = "f32";
+  std::string data;                     ///< text, or JSON lines
+  std::string chat;                     ///< a format, "auto", or "" and "none" for plain texts
+  std::int64_t window = 0, stride = 0;  ///< see PerplexitySpec
+};
+/// Perplexity of a language model on a file of texts.
+int eval_texts(const EvalTextsOptions& options);
 /// Format, metadata and tensors of a file that `open_tensor_file` knows; checksums are verified.
 int inspect(const std::string& file);
 struct ConvertOptions {
@@ -35,6 +46,19 @@ struct ExportOptions {
 int export_checkpoint(const ExportOptions& options);
 /// Counts what a tokenizer makes of a text file and whether it comes back; with `ids` prints the ids of each line.
 int tokenize(const std::string& file, const std::string& tokenizer, bool ids);
+struct SampleOptions {
+  std::string checkpoint, role, tokenizer;  ///< see SavedLmSpec
+  std::string dtype = "f32";
+  std::vector<std::string> prompts;  ///< without any, the lines of `file`, or standard input
+  std::string file;
+  Sampling sampling;
+  std::int64_t tokens = 128, count = 1, batch = 16;
+  std::uint64_t seed = 1;
+  std::vector<std::string> stops;
+  std::string chat, system;  ///< a format, "auto", or "" and "none" for plain texts; what the system says
+};
+/// Prints what a language model makes of prompts, a single text as it is written; costs go to standard error.
+int sample(const SampleOptions& options);
 /// One preset: formula, source, and the preset itself.
 int methods(const std::string& name);
 /// A line for each preset: slug, family, row of the catalogue, title, kinds of terms and sources.

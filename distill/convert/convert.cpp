@@ -6,6 +6,7 @@
 #include <cstring>
 #include <set>
 
+#include "distill/convert/companions.h"
 #include "distill/convert/families.h"
 #include "distill/train/models.h"
 #include "io/checkpoint.h"
@@ -21,7 +22,6 @@ namespace {
 constexpr std::size_t kNamed = 8;         ///< tensors that an error names
 const std::string kForeign = "foreign.";  ///< the head of attributes that are the file's own metadata
 const std::string kStored = "stored";     ///< the attribute with the dtypes of tensors that were widened, as JSON
-constexpr std::uintmax_t kLargestConfig = 10'000'000;
 
 std::string described(DType dtype, const Shape& shape) { return fmt::format("{}{}", name_of(dtype), shape.str()); }
 
@@ -126,19 +126,17 @@ fs::path weights_in(const fs::path& in) {
 Conversion::Conversion(ConvertSpec spec) : spec_(std::move(spec)) {
   spec_.in = weights_in(spec_.in);
   file_ = open_tensor_file(spec_.in);
-  const fs::path beside = spec_.in.parent_path() / "config.json";
-  if (fs::is_regular_file(beside)) {
-    if (fs::file_size(beside) > kLargestConfig) throw IoError("{}: too large for a configuration", beside.string());
-    configuration_ = read_file(beside);
-  }
+  companions_ = companions_beside(spec_.in);
   if (spec_.recognise) {
-    Recognised found = recognise(*file_, spec_.in, configuration_);
+    const auto configuration = companions_.find("config.json");
+    Recognised found = recognise(
+        *file_, spec_.in, configuration == companions_.end() ? std::nullopt : std::optional(configuration->second));
     spec_.into = found.into;
     if (spec_.names.text().empty()) {
       spec_.names = std::move(found.names);
       table_ = found.exported.text();
     }
-    configuration_ = std::move(found.configuration);
+    companions_["config.json"] = std::move(found.configuration);
   }
   if (table_.empty()) table_ = spec_.names.text();
   check_ties();
@@ -234,9 +232,9 @@ void Conversion::write(const fs::path& out) const {
   for (const auto& [key, value] : file_->metadata())
     writer.attribute(key.starts_with(kForeign) ? key : kForeign + key, value);
   for (const auto& [name, same] : c.tied) writer.attribute("tied." + name, same);
-  if (configuration_) {
-    parse_json(*configuration_, (spec_.in.parent_path() / "config.json").string());
-    writer.attribute("config.json", *configuration_);
+  for (const auto& [name, text] : companions_) {
+    if (name.ends_with(".json")) parse_json(text, (spec_.in.parent_path() / name).string());
+    writer.attribute(name, text);
   }
   if (!table_.empty()) writer.attribute("names", table_);
   nlohmann::json stored = nlohmann::json::object();
@@ -269,11 +267,6 @@ std::string role_prefix(const TensorFile& file, const fs::path& in, const std::s
   return role + "/";
 }
 
-void write_config(const std::string& text, const fs::path& out) {
-  const fs::path config = out.parent_path() / "config.json";
-  if (!fs::exists(config)) return write_file_atomic(config, text);
-  if (read_file(config) != text) throw IoError("{}: another configuration is there already", config.string());
-}
 }  // namespace
 
 namespace {
@@ -281,7 +274,7 @@ namespace {
 struct Noted {
   NameTable names;
   std::map<std::string, DType> stored;  ///< of those that were widened, by our names
-  std::string configuration;            ///< config.json, or ""
+  TextMap companions;
 };
 
 Noted noted_in(const TensorFile& file, const fs::path& in) {
@@ -293,7 +286,7 @@ Noted noted_in(const TensorFile& file, const fs::path& in) {
   const std::string where = in.string();
   if (const std::string table = text_of("names"); !table.empty())
     noted.names = NameTable::parse(Config::parse(table, where + ": names"));
-  noted.configuration = text_of("config.json");
+  noted.companions = companions_in(file.metadata());
   const std::string stored = text_of(kStored);
   if (stored.empty()) return noted;
   const nlohmann::json json = parse_json(stored, where + ": " + kStored);
@@ -313,7 +306,7 @@ void describe(const TensorFile& file, const fs::path& in, const std::string& pre
     throw ConfigError("export: {} does not say which architecture its tensors are of", in.string());
   Described family = described(parse_call(arch->second, in.string() + ": arch." + role));
   noted.names = std::move(family.names);
-  noted.configuration = std::move(family.configuration);
+  noted.companions["config.json"] = std::move(family.configuration);
 }
 
 /// A tensor of a checkpoint as the other program had it.
@@ -359,7 +352,7 @@ std::size_t export_safetensors(const fs::path& in, const fs::path& out, const Na
   }
   const std::size_t count = tensors.size();
   write_safetensors(out, std::move(tensors), metadata);
-  if (!noted.configuration.empty()) write_config(noted.configuration, out);
+  write_companions(noted.companions, out);
   return count;
 }
 

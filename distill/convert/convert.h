@@ -58,9 +58,9 @@ class Conversion {
   /// The target, in the normal spelling; "" without one.
   const std::string& arch() const { return arch_; }
   /// Writes the checkpoint, one tensor at a time; the file's metadata become the attributes "foreign.KEY", the table
-  /// "names", and a config.json beside the file "config.json" (for a recognised GGUF: the table and the configuration
-  /// of the library that defines the model). Throws IoError, naming the first tensors, when the account is not complete
-  /// and `partial` does not allow it.
+  /// "names", and what stands beside the file (companions.h) has its name (for a recognised GGUF: the table and the
+  /// config.json of the library that defines the model). Throws IoError, naming the first tensors, when the account is
+  /// not complete and `partial` does not allow it.
   void write(const std::filesystem::path& out) const;
 
  private:
@@ -75,9 +75,9 @@ class Conversion {
 
   ConvertSpec spec_;
   std::unique_ptr<TensorFile> file_;
-  std::string arch_;                          ///< of the target
-  std::string table_;                         ///< by which an export names tensors
-  std::optional<std::string> configuration_;  ///< config.json
+  std::string arch_;    ///< of the target
+  std::string table_;   ///< by which an export names tensors
+  TextMap companions_;  ///< beside the file: config.json, tokenizer.json, ..
   Coverage coverage_;
 };
 
@@ -89,8 +89,8 @@ std::filesystem::path weights_in(const std::filesystem::path& in);
 /// from; if that is empty, by the table that the conversion noted; with `recognise`, by the table of the architecture's
 /// family, with its config.json (families.h). Of a checkpoint of roles, those of `role` (it may be
 /// empty where there is one). What a conversion noted comes back: metadata, order of matrices, dtypes that were
-/// widened, tied copies, and config.json beside `out`, where another one is not overwritten. Returns the count of
-/// tensors. Throws ConfigError for an unknown role, IoError, or what write_safetensors throws.
+/// widened, tied copies, and config.json, tokenizer.json and their like beside `out`, where others are not overwritten.
+/// Returns the count of tensors. Throws ConfigError for an unknown role, IoError, or what write_safetensors throws.
 std::size_t export_safetensors(const std::filesystem::path& in, const std::filesystem::path& out,
                                const NameTable& names, const std::string& role, bool recognise = false);
 

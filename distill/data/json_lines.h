@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "distill/data/chat.h"
+
 namespace retort {
 
 struct JsonLine {
@@ -15,5 +17,14 @@ struct JsonLine {
 /// out. Throws IoError "FILE:LINE: .." for a line that is no JSON object, or whose member is missing or no text, and
 /// for a file without objects.
 std::vector<JsonLine> read_json_lines(const std::filesystem::path& path, const std::vector<std::string>& fields);
+
+struct ChatLine {
+  std::string where;  ///< "FILE:LINE"
+  std::vector<ChatMessage> messages;
+};
+
+/// The conversations under `field` of every object: a list of {role, content}, whose other members are left alone.
+/// Throws as above, also for a message without a text.
+std::vector<ChatLine> read_chat_lines(const std::filesystem::path& path, const std::string& field);
 
 }  // namespace retort

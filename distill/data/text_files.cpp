@@ -185,6 +185,15 @@ std::vector<TokenRow> rows_of(const std::vector<TokenIds>& texts, std::size_t pr
   return rows;
 }
 
+/// The prompt of a row is what the tokens of the whole have in common with those of its beginning alone.
+TokenRow cut_row(const TokenIds& asked, const TokenIds& whole) {
+  const auto border = std::mismatch(asked.begin(), asked.end(), whole.begin(), whole.end()).second;
+  TokenRow row;
+  row.prompt.assign(whole.begin(), border);
+  row.response.assign(border, whole.end());
+  return row;
+}
+
 /// A prompt and its completion as one row.
 TokenRow row_of(const JsonLine& line, const TextCoder& coder) {
   TokenIds asked, whole;
@@ -196,34 +205,84 @@ TokenRow row_of(const JsonLine& line, const TextCoder& coder) {
   append(asked, line.texts[0]);
   append(whole, line.texts[0] + line.texts[1]);
   whole.push_back(coder.end());
-  const auto border = std::mismatch(asked.begin(), asked.end(), whole.begin(), whole.end()).second;
-  TokenRow row;
-  row.prompt.assign(whole.begin(), border);
-  row.response.assign(border, whole.end());
-  return row;
+  return cut_row(asked, whole);
 }
+
+std::vector<ChatPiece> pieces_at(const ChatLine& line, const ChatFormat& format) {
+  try {
+    return chat_pieces(format, line.messages, false);
+  } catch (const ValueError& error) {
+    throw IoError("{}: {}", line.where, error.what());
+  }
+}
+
+/// Gathers rows that are at most `length` long.
+class RowsOfLines {
+ public:
+  explicit RowsOfLines(Config& c)
+      : config_(c),
+        length_(static_cast<std::size_t>(c.get_int("length", 128, {.min = 2}))),
+        skip_(c.get_choice("long", {"refuse", "skip"}, "refuse") == "skip") {}
+  void add(TokenRow row, const std::string& where) {
+    if (row.prompt.empty()) throw IoError("{}: the prompt has no token of its own", where);
+    if (row.prompt.size() >= length_ && skip_) return;
+    if (row.prompt.size() >= length_)
+      config_.child("length").fail(fmt::format(
+          "the prompt at {} alone has {} tokens; `long: skip` leaves such rows out", where, row.prompt.size()));
+    row.response.resize(std::min(row.response.size(), length_ - row.prompt.size()));
+    rows_.push_back(std::move(row));
+  }
+  std::shared_ptr<TokenSet> make_set(const TextCoder& coder) {
+    if (rows_.empty()) config_.child("split").fail("no line of the files falls in this split");
+    return coder.make_set(std::move(rows_));
+  }
+
+ private:
+  Config& config_;
+  std::size_t length_;
+  bool skip_;
+  std::vector<TokenRow> rows_;
+};
 
 /// Rows of files whose lines have a prompt and a completion.
 std::shared_ptr<TokenSet> make_pairs(Config& c, const TextFiles& files, SplitFilter filter, const TextCoder& coder) {
   Config& fields = c.child("fields");
   const std::vector<std::string> names{fields.get<std::string>("prompt"), fields.get<std::string>("completion")};
-  const auto length = static_cast<std::size_t>(c.get_int("length", 128, {.min = 2}));
-  const bool skip = c.get_choice("long", {"refuse", "skip"}, "refuse") == "skip";
-  std::vector<TokenRow> rows;
+  RowsOfLines rows(c);
   for (const fs::path& path : files.paths)
-    for (const JsonLine& line : read_json_lines(path, names)) {
-      if (!filter.wants(line.texts[0], line.texts[0] + "\n" + line.texts[1])) continue;
-      TokenRow row = row_of(line, coder);
-      if (row.prompt.empty()) throw IoError("{}: the prompt has no token of its own", line.where);
-      if (row.prompt.size() >= length && skip) continue;
-      if (row.prompt.size() >= length)
-        c.child("length").fail(fmt::format("the prompt at {} alone has {} tokens; `long: skip` leaves such rows out",
-                                           line.where, row.prompt.size()));
-      row.response.resize(std::min(row.response.size(), length - row.prompt.size()));
-      rows.push_back(std::move(row));
+    for (const JsonLine& line : read_json_lines(path, names))
+      if (filter.wants(line.texts[0], line.texts[0] + "\n" + line.texts[1])) rows.add(row_of(line, coder), line.where);
+  return rows.make_set(coder);
+}
+
+const ChatFormat& chat_of(Config& c) {
+  const auto name = c.get<std::string>("chat");
+  const std::string where = c.child("chat").where();
+  if (name != "auto") return chat_format(name, where);
+  const std::string tokenizer = c.has("tokenizer") ? c.get<std::string>("tokenizer") : "";
+  return chat_format(recognised_chat(tokenizer.empty() ? "" : chat_template_with(tokenizer), where), where);
+}
+
+/// Rows of files whose lines are conversations: one for each answer, with all before it as the prompt.
+std::shared_ptr<TokenSet> make_chats(Config& c, const TextFiles& files, SplitFilter filter, const TextCoder& coder) {
+  const auto field = c.child("fields").get<std::string>("messages");
+  const ChatFormat& format = chat_of(c);
+  RowsOfLines rows(c);
+  for (const fs::path& path : files.paths)
+    for (const ChatLine& line : read_chat_lines(path, field)) {
+      const std::vector<ChatPiece> pieces = pieces_at(line, format);
+      const auto asked = std::find_if(line.messages.begin(), line.messages.end(),
+                                      [](const ChatMessage& m) { return m.role == "user"; });
+      if (asked == line.messages.end() || !filter.wants(asked->content, chat_text(format, line.messages, false)))
+        continue;
+      std::string told;
+      for (const ChatPiece& piece : pieces) {
+        if (piece.answer)
+          rows.add(cut_row(coder.encode(told, line.where), coder.encode(told + piece.text, line.where)), line.where);
+        told += piece.text;
+      }
     }
-  if (rows.empty()) c.child("split").fail("no line of the files falls in this split");
-  return coder.make_set(std::move(rows));
+  return rows.make_set(coder);
 }
 
 }  // namespace
@@ -260,6 +319,7 @@ std::shared_ptr<TokenSet> make_text_set(Config& c) {
   const TextFiles files = files_of(c);
   const TextCoder coder(c);
   const SplitFilter filter(c);
+  if (c.has("fields") && c.child("fields").has("messages")) return make_chats(c, files, filter, coder);
   if (c.has("fields") && !c.child("fields").has("text")) return make_pairs(c, files, filter, coder);
   const std::string field = c.has("fields") ? c.child("fields").get<std::string>("text") : "";
   const auto prompt = static_cast<std::size_t>(c.get_int("prompt", 1, {.min = 1}));

@@ -21,6 +21,7 @@ TextSplit split_of(const std::string& passage, double held_out);
 ///      held_out: .05, prompt: 1, length: 128, pack: false, tokenizer: FILE, end: TOKEN, begin: TOKEN, vocab: n}
 ///     {.. files: [..], fields: {text: NAME} ..}                       # JSON lines: a passage each
 ///     {.. files: [..], fields: {prompt: NAME, completion: NAME}, length: 128, long: refuse | skip ..}   # a row each
+///     {.. files: [..], fields: {messages: NAME}, chat: FORMAT | auto, length: 128, long: refuse | skip ..}
 ///
 /// Of passages that differ in punctuation, case or line breaks alone the first is kept. Each passage between two marks
 /// (with `pack` all of a split as one text, a mark between them) is cut into rows of `length` tokens of which `prompt`
@@ -31,6 +32,10 @@ TextSplit split_of(const std::string& passage, double held_out);
 /// tokens of the prompt alone, so that a token across the border is learned. The row ends with the end mark, or is cut
 /// at `length`; where the prompt alone is as long, `long` says what happens. Rows of one prompt are in one split. Empty
 /// texts are left out.
+///
+/// `messages` are conversations [{role, content}, ..], written in a format of distill/data/chat.h (`auto`: the one that
+/// came with the tokenizer). Each answer is a row of its own, cut like a completion, with all before it as the prompt:
+/// of the whole text answers and their end marks are learned, each once.
 ///
 /// Throws IoError for a file that is missing, has no passage, or is no plain text (the error names the package to
 /// install); ConfigError at the key for a split without passages, a prompt as long as the longest passage, or rows

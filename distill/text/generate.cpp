@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
+#include "autograd/ops/linalg.h"
 #include "autograd/ops/shape.h"
 #include "tensor/transfer.h"
 
@@ -19,11 +19,20 @@ std::vector<double> softmax_of(std::span<const double> logits, double temperatur
   return p;
 }
 
-/// Indices from the likeliest; ties by index.
-std::vector<std::size_t> ranked(std::span<const double> p) {
-  std::vector<std::size_t> order(p.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] > p[b]; });
+/// Indices from the likeliest, ties by index, as far as truncation can keep them: vocabularies are long, and what is
+/// kept is mostly short.
+std::vector<std::size_t> ranked(std::span<const double> p, const Sampling& how) {
+  const double top = *std::max_element(p.begin(), p.end());
+  // All entries below this together have less than 1 - top_p, so that the mass before them reaches top_p.
+  const double tail = how.top_p < 1 ? (1 - how.top_p) / static_cast<double>(p.size()) : 0;
+  const double least = std::max(how.min_p * top, tail);
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < p.size(); ++i)
+    if (p[i] >= least) order.push_back(i);
+  const std::size_t kept = how.top_k > 0 ? std::min(order.size(), static_cast<std::size_t>(how.top_k)) : order.size();
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(),
+                    [&](std::size_t a, std::size_t b) { return p[a] > p[b] || (p[a] == p[b] && a < b); });
+  order.resize(kept);
   return order;
 }
 
@@ -36,8 +45,8 @@ class Voice {
   /// Logits [n, V] after the last of `tokens` [n, t].
   std::vector<double> read(const Tensor& tokens) {
     Ctx ctx = context_();
-    const Tensor z = decoder_.logits(tokens, ctx, {.cache = &cache_, .left_pad = left_pad_});
-    return to(select(z, 1, z.size(1) - 1), kCpu).values();
+    const Tensor h = decoder_.hidden(tokens, ctx, {.cache = &cache_, .left_pad = left_pad_});
+    return to(linear(select(h, 1, h.size(1) - 1), decoder_.head_weight(ctx)), kCpu).values();
   }
 
  private:
@@ -55,15 +64,15 @@ std::vector<double> sampling_law(std::span<const double> logits, const Sampling&
     return law;
   }
   std::vector<double> law = softmax_of(logits, how.temperature);
-  if (how.top_k == 0 && how.top_p >= 1) return law;
-  const auto order = ranked(law);
+  if (how.top_k == 0 && how.top_p >= 1 && how.min_p == 0) return law;
+  std::vector<double> truncated(law.size(), 0);
   double kept = 0;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const bool out = (how.top_k > 0 && static_cast<std::int64_t>(i) >= how.top_k) || kept >= how.top_p;
-    (out ? law[order[i]] : kept) = out ? 0 : kept + law[order[i]];
+  for (const std::size_t i : ranked(law, how)) {
+    if (kept >= how.top_p) break;
+    kept += truncated[i] = law[i];
   }
-  for (double& p : law) p /= kept;
-  return law;
+  for (double& p : truncated) p /= kept;
+  return truncated;
 }
 
 std::int64_t draw_token(std::span<const double> law, double u) {
@@ -123,7 +132,8 @@ Generated generate(const Decoder& decoder, const std::vector<std::vector<std::in
       g.tokens[i].push_back(next[i]);
       g.log_prob[i].push_back(std::log(p[v]));
       g.weight[i].push_back(p[v] / drawn_from[v]);
-      done[i] = next[i] == spec.end;
+      const bool closed = spec.watch && spec.watch(i, next[i]);
+      done[i] = closed || next[i] == spec.end;
     }
     if (std::all_of(done.begin(), done.end(), [](bool d) { return d; })) break;
     tokens = Tensor::of<std::int64_t>(next, {n, 1});

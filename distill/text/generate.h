@@ -1,5 +1,6 @@
 // distill/text/generate.h -- responses sampled from a decoder: keyed draws, temperature, truncation, a cache.
 #pragma once
+#include <functional>
 #include <optional>
 
 #include "nn/decoder.h"
@@ -7,12 +8,13 @@
 
 namespace retort {
 
-/// How the next token is drawn from logits. Entries outside the k likeliest, or outside the smallest set whose mass
-/// reaches p, are left out; temperature 0 takes the likeliest.
+/// How the next token is drawn from logits. Entries outside the k likeliest, outside the smallest set whose mass
+/// reaches p, or less likely than min_p times the likeliest, are left out; temperature 0 takes the likeliest.
 struct Sampling {
   double temperature = 1;
   std::int64_t top_k = 0;  ///< 0: all
   double top_p = 1;        ///< 1: all
+  double min_p = 0;        ///< 0: all
 };
 /// Probabilities [V] of the next token.
 std::vector<double> sampling_law(std::span<const double> logits, const Sampling& how);
@@ -30,6 +32,8 @@ struct GenerateSpec {
   std::int64_t max_tokens = 0;  ///< of a response
   std::int64_t end = -1;        ///< closes a response, and is part of it; -1: none does
   SecondVoice second = {};
+  /// Told every token as soon as it is drawn; true closes the row behind it.
+  std::function<bool(std::size_t row, std::int64_t token)> watch = {};
 };
 
 /// Responses by row; the end mark included.

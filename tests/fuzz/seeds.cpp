@@ -37,7 +37,8 @@ int main(int argc, char** argv) {
     fs::copy_file(fixture, folder / fixture.filename(), fs::copy_options::overwrite_existing);
   };
   for (const auto& fixture : fs::directory_iterator(argv[2])) copy(fixture.path(), corpus / fuzzer_of(fixture.path()));
-  for (const char* name : {"gpt2.json", "gpt2.gguf", "llama.json", "bert.json", "unigram.json"})
+  for (const char* name : {"gpt2.json", "gpt2.gguf", "llama.json", "bert.json", "unigram.json", "spm.gguf",
+                           "spm_bpe.model", "spm_unigram.model"})
     copy(fs::path(argv[3]) / name, corpus / "tokenizer");
   return 0;
 }

@@ -107,7 +107,8 @@ TEST_CASE("io/tokenizer: how a GGUF file says that words are cut") {
     return error_text<IoError>([&] { open_tokenizer(gguf_with(folder, text, other)); });
   };
   CHECK(contains(fails("gpt-2", "odd"), "model.gguf: tokenizer.ggml: pre: \"odd\" is not supported"));
-  CHECK(contains(fails("gpt2", "llama"), "model: tokenizers of the kind \"llama\""));
+  CHECK(contains(fails("gpt2", "bert"), "model: tokenizers of the kind \"bert\""));
+  CHECK(contains(fails("gpt2", "llama"), "pre: \"gpt-2\" is not supported for llama"));
   CHECK(contains(fails("tokenizer.ggml.bos_token_id", "tokenizer.ggml.odd"), "unknown key \"odd\""));
   CHECK(contains(fails("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"), "\"bos_token_id\" is missing"));
 }
