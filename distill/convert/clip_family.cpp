@@ -84,9 +84,10 @@ std::string blocks_of(ModelConfig& c, std::int64_t width, std::int64_t heads, st
 std::string text_sizes(ModelConfig& c) {
   const std::string blocks = blocks_of(c, 512, 8, 2048);
   // The id 2 stands in old configurations, whatever the token's id was: the library then takes the largest.
-  const std::int64_t end = c.integer("eos_token_id", 49407, 0);
-  return fmt::format("clip_text(vocab={} context={} {} end={}", c.integer("vocab_size", 49408),
-                     c.integer("max_position_embeddings", 77), blocks, end == 2 ? "largest" : fmt::format("{}", end));
+  const std::int64_t end = c.integer("eos_token_id", 49407, 0), vocab = c.integer("vocab_size", 49408);
+  if (end >= vocab) c.fail("eos_token_id", fmt::format("is {}, and there are {} tokens", end, vocab));
+  return fmt::format("clip_text(vocab={} context={} {} end={}", vocab, c.integer("max_position_embeddings", 77), blocks,
+                     end == 2 ? "largest" : fmt::format("{}", end));
 }
 
 std::string vision_sizes(ModelConfig& c) {

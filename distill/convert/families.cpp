@@ -322,15 +322,6 @@ void replace_each(std::string& text, const std::string& what, const std::string&
   for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at)) text.replace(at, what.size(), by);
 }
 
-NameTable table_of(const Family& family, const std::string& prefix, bool tied,
-                   const std::map<std::string, std::string>& words) {
-  std::string text = family.names;
-  for (const auto& [placeholder, word] : words) replace_each(text, placeholder, word);
-  replace_each(text, "{P}", prefix);
-  if (tied) text += fmt::format("tied: [{{name: lm_head.weight, same_as: {}{}}}]\n", prefix, family.embedding);
-  return NameTable::parse(Config::parse(text, "table of names"));
-}
-
 /// What placeholders stand for in a file.
 std::map<std::string, std::string> words_in(const TensorFile& file) {
   const auto either = [&](const char* end, const char* yes, const char* no) {
@@ -349,9 +340,19 @@ std::string prefix_in(const Family& family, const TensorFile& file) {
 }
 }  // namespace
 
-NameTable family_table(const std::string& model_type, bool tied) {
+NameTable table_of(const Family& family, const std::string& prefix, bool tied,
+                   const std::map<std::string, std::string>& words) {
+  std::string text = family.names;
+  for (const auto& [placeholder, word] : words) replace_each(text, placeholder, word);
+  replace_each(text, "{P}", prefix);
+  if (tied) text += fmt::format("tied: [{{name: lm_head.weight, same_as: {}{}}}]\n", prefix, family.embedding);
+  return NameTable::parse(Config::parse(text, "table of names"));
+}
+
+NameTable family_table(const std::string& model_type, bool bare, const std::map<std::string, std::string>& words,
+                       bool tied) {
   const Family& family = families().at(model_type);
-  return table_of(family, family.prefix, tied, {});
+  return table_of(family, bare ? "" : family.prefix, tied, words);
 }
 
 namespace {

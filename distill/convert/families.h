@@ -43,8 +43,8 @@ struct Described {
 };
 
 /// The other way, for models that were trained here: what the library of its family would call the tensors of `arch`,
-/// gpt2(..) or llama(..), and say of it. Throws ConfigError for other architectures, and for keys that no family has
-/// together.
+/// gpt2(..), llama(..), bert(..), roberta(..), resnet(..), vit(..), deit(..) or a tower of clip, and say of it. Throws
+/// ConfigError for other architectures, and for keys that no family has together.
 Described described(const Call& arch);
 
 /// The names of a library for models of `arch`, by a tensor that marks them.
@@ -56,8 +56,6 @@ struct LibraryNames {
 /// resnet(..), vit(..), deit(..) or dinov2(..); nothing for any other names.
 std::optional<LibraryNames> library_names(const Call& arch, const TensorFile& file);
 
-/// The table of a family, for a file with its head.
-NameTable family_table(const std::string& model_type, bool tied);
 /// The configuration of a GGUF of `general.architecture` llama, qwen2 or qwen3, as config.json has it; throws
 /// ConfigError as above.
 std::string gguf_configuration(const TensorFile& file, const std::string& where);

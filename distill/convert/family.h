@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "distill/convert/families.h"
 #include "io/tensor_file.h"
+#include "nn/model.h"
 
 namespace retort {
 
@@ -28,6 +30,15 @@ struct Family {
   bool tied = false;                               ///< the head, by default
   std::function<std::string(Reading&)> arch = {};  ///< our expression
 };
+
+/// The table with a prefix, and words in the other placeholders' places; with `tied` the head is a copy.
+NameTable table_of(const Family& family, const std::string& prefix, bool tied,
+                   const std::map<std::string, std::string>& words);
+/// That of a `model_type` of transformers, for a file of the model with its head, or of the `bare` one.
+NameTable family_table(const std::string& model_type, bool bare, const std::map<std::string, std::string>& words,
+                       bool tied = false);
+/// `described` (families.h) for encoders; nothing for other models.
+std::optional<Described> described_encoder(const Model& model);
 
 /// Our name of the activation that the key names. Throws ConfigError for those we do not have.
 std::string activation_in(ModelConfig& config, const std::string& key, const std::string& fallback);

@@ -22,28 +22,6 @@ std::vector<int> widths_of(const Depth& d) {
   return d.bottleneck ? std::vector<int>{256, 512, 1024, 2048} : std::vector<int>{64, 128, 256, 512};
 }
 
-/// With its stages spelled out.
-ResNetConfig spelled(ResNetConfig c) {
-  const auto published = [&](const Depth& d) { return d.depth == c.depth; };
-  const Depth* named = std::find_if(std::begin(kDepths), std::end(kDepths), published);
-  if (named != std::end(kDepths)) {
-    c.bottleneck = named->bottleneck;
-    c.widths = widths_of(*named);
-    c.blocks.assign(std::begin(named->blocks), std::end(named->blocks));
-  } else if (c.depth != 0) {
-    throw ConfigError("resnet: depth is 18, 34, 50, 101 or 152; got {}; hint: resnet_cifar has depths of 6 n + 2",
-                      c.depth);
-  }
-  if (c.widths.empty() || c.widths.size() != c.blocks.size())
-    throw ConfigError("resnet: every stage has a width and a number of blocks; got {} and {}", widths_text(c.widths),
-                      widths_text(c.blocks));
-  for (const int width : c.widths)
-    if (c.bottleneck && width % 4 != 0)
-      throw ConfigError("resnet: bottlenecks have a quarter of the width; got {}", width);
-  if (c.early && !c.bottleneck) throw ConfigError("resnet: only bottlenecks have a first 1x1 convolution");
-  return c;
-}
-
 const CifarResNetConfig& checked(const CifarResNetConfig& config) {
   if (config.depth < 8 || (config.depth - 2) % 6 != 0)
     throw ConfigError("resnet_cifar: depth is 6 n + 2 (8, 14, 20, 32, 44, 56, 110); got {}", config.depth);
@@ -99,6 +77,28 @@ std::string CifarResNet::arch() const {
                      config.depth, config.width, config.stem);
 }
 
+ResNetConfig ResNetConfig::spelled() const {
+  ResNetConfig c = *this;
+  const auto published = [&](const Depth& d) { return d.depth == c.depth; };
+  const Depth* named = std::find_if(std::begin(kDepths), std::end(kDepths), published);
+  if (named != std::end(kDepths)) {
+    c.bottleneck = named->bottleneck;
+    c.widths = widths_of(*named);
+    c.blocks.assign(std::begin(named->blocks), std::end(named->blocks));
+  } else if (c.depth != 0) {
+    throw ConfigError("resnet: depth is 18, 34, 50, 101 or 152; got {}; hint: resnet_cifar has depths of 6 n + 2",
+                      c.depth);
+  }
+  if (c.widths.empty() || c.widths.size() != c.blocks.size())
+    throw ConfigError("resnet: every stage has a width and a number of blocks; got {} and {}", widths_text(c.widths),
+                      widths_text(c.blocks));
+  for (const int width : c.widths)
+    if (c.bottleneck && width % 4 != 0)
+      throw ConfigError("resnet: bottlenecks have a quarter of the width; got {}", width);
+  if (c.early && !c.bottleneck) throw ConfigError("resnet: only bottlenecks have a first 1x1 convolution");
+  return c;
+}
+
 ResNetConfig ResNetConfig::named() const {
   ResNetConfig c = *this;
   if (c.depth != 0 || c.stem != 64) return c;
@@ -111,9 +111,9 @@ ResNetConfig ResNetConfig::named() const {
 }
 
 ImageResNet::ImageResNet(const ResNetConfig& how)
-    : ResNet(how.in_channels, how.stem, {.kernel = 7, .stride = 2}, true, spelled(how).widths.back(), how.classes),
+    : ResNet(how.in_channels, how.stem, {.kernel = 7, .stride = 2}, true, how.spelled().widths.back(), how.classes),
       config(how.named()) {
-  const ResNetConfig c = spelled(how);
+  const ResNetConfig c = how.spelled();
   for (std::size_t i = 0; i < c.widths.size(); ++i)
     add_stage(c.bottleneck ? c.widths[i] / 4 : c.widths[i], c.blocks[i], c.bottleneck, c.early);
   finish();

@@ -26,6 +26,8 @@ struct ResNetConfig {
   bool bottleneck = true;                     ///< its 3x3 convolution has a quarter of the channels
   /// The published depth that has these stages, with `depth` instead of the lists; otherwise as it is.
   ResNetConfig named() const;
+  /// The way back. Throws ConfigError for a depth without a published network, and for stages that make no sense.
+  ResNetConfig spelled() const;
 };
 
 /// x [n, in_channels, h, w] -> logits [n, classes]. Taps: "stem", "stages.i" and "stages.i.blocks.j" pre_act and out,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "autograd/ops/shape.h"
 #include "distill/convert/families.h"
 #include "tests/distill/child.h"
 #include "tests/distill/family_fixture.h"
@@ -238,7 +239,7 @@ TEST_CASE("images: towers of clip that were saved alone, and what their configur
   }
   CHECK(contains(arch_of("clip_text_end", {{"eos_token_id", 2}}), "end=largest"));
   CHECK(contains(refusal("clip_text_end", {{"eos_token_id", {5, 6}}}), "\"eos_token_id\""));
-  CHECK(contains(refusal("clip_text_end", {{"eos_token_id", 29}}), "end token is 29"));
+  CHECK(contains(refusal("clip_text_end", {{"eos_token_id", 29}}), "\"eos_token_id\": is 29"));
   CHECK(contains(refusal("clip_text_end", {{"pruned_heads", {{"0", {1}}}}}), "\"pruned_heads\""));
   CHECK(contains(refusal("clip_vision_states", {{"image_size", {21, 28}}}), "\"image_size\""));
   CHECK(contains(refusal("clip_vision_states", {{"hidden_act", "mish"}}), "\"hidden_act\""));
@@ -260,4 +261,58 @@ TEST_CASE("images: towers of clip that were saved alone, and what their configur
   config.erase("text_config_dict");
   config["fusion"] = true;
   CHECK(contains(error_text<ConfigError>(arch), "\"fusion\""));
+}
+
+TEST_CASE("images: an encoder that was trained here goes out under a library's names, and is recognised again") {
+  const char* fixtures[] = {"bert",    "roberta",      "resnet_basic",     "resnet_early",     "vit",
+                            "vit_avg", "deit",         "vit_states",       "vit_transformers", "deit_transformers",
+                            "dinov2",  "dinov2_giant", "dinov2_registers", "clip_text_end",    "clip_vision_states"};
+  for (const char* name : fixtures) {
+    CAPTURE(std::string(name));
+    const TemporaryFolder folder;
+    const Reference reference(name);
+    const auto model = reference.model(DType::f32);
+    CheckpointWriter writer(folder.file("trained.h5"));
+    writer.attribute("format", "retort-roles-1");
+    writer.attribute("arch.student", model->arch());
+    const auto add = [&](const std::string& key, const Tensor& value) {
+      const Tensor t = contiguous(value);
+      writer.add("student/" + key, t.dtype(), t.shape(), payload_of(key, t).payload);
+    };
+    for (const NamedParameter& p : parameters_of(*model)) add(p.name, p.parameter->value);
+    for (const NamedBuffer& b : buffers_of(*model)) add(b.name, b.buffer->value);
+    writer.commit();
+    export_safetensors(folder.file("trained.h5"), folder.file("model.safetensors"), {}, "student", true);
+    const auto file = open_tensor_file(folder.file("model.safetensors"));
+    for (const ForeignTensor& t : reference.foreign()) {
+      REQUIRE_MESSAGE(file->find(t.name) != nullptr, t.name);
+      CHECK(file->find(t.name)->shape == t.value.shape());
+      CHECK(values_of(*file, t.name) == t.value.values());
+    }
+    const Conversion again(recognised(folder.path()));
+    CHECK_MESSAGE(again.coverage().complete(), again.coverage().text());
+    CHECK(again.arch() == model->arch());
+    again.write(folder.file("again.h5"));
+    CHECK(reference.compare_evaluation(*loaded(folder.file("again.h5"))).output < 1e-5);
+  }
+  const auto refused = [](const std::string& arch) {
+    return error_text<ConfigError>([&] { described(parse_call(arch, "test")); });
+  };
+  CHECK(contains(refused("bert(vocab=9 width=8 heads=2 depth=1 pool=mean)"), "pooling"));
+  CHECK(contains(refused("bert(vocab=9 width=8 heads=2 depth=1 act=silu)"), "act=silu"));
+  const std::string vit = "vit(image=8 patch=4 in=3 classes=4 width=12 depth=1 heads=3";
+  CHECK(contains(refused(vit + " layer_scale=1)"), "hint: qkv=separate"));
+  CHECK(contains(refused(vit + " pool=token_avg)"), "pool=token_avg"));
+  CHECK(contains(refused(vit + " prompts=2)"), "prompts"));
+  CHECK(contains(refused(vit + " qkv=separate pool=avg)"), "pool=avg with classes=4"));
+  CHECK(contains(refused(vit + " qkv=separate registers=2)"), "registers"));
+  CHECK(contains(refused(vit + " qkv=separate norm=pooled)"), "norm=pooled"));
+  CHECK(contains(refused("dinov2(image=8 patch=4 in=3 width=12 depth=1 heads=3 hidden=20)"), "hidden=20"));
+  CHECK(contains(refused("dinov2(image=8 patch=4 in=3 width=12 depth=1 heads=3 registers=1)"), "resample=bicubic"));
+  CHECK(contains(refused("dinov2(image=8 patch=4 in=3 width=12 depth=1 heads=3 pool=token)"), "pool=token"));
+  CHECK(contains(refused("clip_text(vocab=9 width=8 heads=2 depth=1 end=2)"), "end=2"));
+  CHECK(contains(refused("clip_text(vocab=9 width=8 heads=2 depth=1 norm=unit)"), "norm=unit"));
+  CHECK(contains(refused("clip_vision(image=8x12 in=3 patch=4 width=8 heads=2 depth=1)"), "image=8x12"));
+  CHECK(contains(refused("convnet(widths=4 in=3 classes=2)"), "clip_vision; got convnet"));
+  CHECK(refused("resnet(in=3 classes=10 depth=18)").empty());
 }
