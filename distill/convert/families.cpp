@@ -295,10 +295,10 @@ double parameters_at_least(const Call& arch) {
     const std::vector<double> widths = numbers_of(arch, "widths"), blocks = numbers_of(arch, "blocks");
     double sum = 0;
     for (std::size_t i = 0; i < widths.size(); ++i) sum += widths[i] * widths[i] * blocks[i];
-    return sum + 49 * size("stem") * size("in");
+    return sum + 49 * size("stem") * size("in") + size("classes");
   }
   const double block = size("hidden") + size("heads") * size("head_width");
-  double embeddings = size("vocab") + (arch.name == "llama" ? 0 : size("context"));
+  double embeddings = size("vocab") + (arch.name == "llama" ? 0 : size("context")) + size("types") + size("project");
   const std::vector<double> image = numbers_of(arch, "image");
   if (!image.empty())
     embeddings += image.front() * image.back() / (size("patch") * size("patch")) +

@@ -107,6 +107,7 @@ std::string dinov2_arch(Reading& r, bool registers) {
   std::string text = vit_like(r, "dinov2", registers ? 16 : 14, 1e-6);
   const std::int64_t width = c.integer("hidden_size", 768), ratio = c.integer("mlp_ratio", 4);
   const std::int64_t wide = width * ratio;
+  if (wide > INT32_MAX) c.fail("mlp_ratio", fmt::format("{} times a width of {} is too much", ratio, width));
   if (c.flag("use_swiglu_ffn", false)) {
     c.ignore({"hidden_act"});  // which nothing has then
     text += fmt::format(" act=swiglu hidden={}", (wide * 2 / 3 + 7) / 8 * 8);

@@ -35,6 +35,7 @@ bool changes_nothing(const std::string& key) {
                                                         "num_labels",
                                                         "output_attentions",
                                                         "output_hidden_states",
+                                                        "output_past",
                                                         "pad_token_id",
                                                         "pretraining_tp",
                                                         "problem_type",

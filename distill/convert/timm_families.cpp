@@ -168,13 +168,14 @@ std::string vit_arch(Reading& r) {
   const auto patch = given.extents("patch_size", name.patch);
   if (patch.first != patch.second) given.fail("patch_size", "only square patches are supported");
   const std::int64_t width = given.integer("embed_dim", size.width);
-  const double ratio = given.real("mlp_ratio", 4);
+  const double ratio = given.real("mlp_ratio", 4), hidden = static_cast<double>(width) * ratio;
+  if (!(hidden >= 1 && hidden <= INT32_MAX))
+    given.fail("mlp_ratio", fmt::format("{} times a width of {} makes no perceptron", ratio, width));
   const std::string text =
       fmt::format("{}({} image={} patch={} width={} depth={} heads={} hidden={} qkv_bias={} pool={} norm={})",
                   name.distilled ? "deit" : "vit", sizes, image_text(image.first, image.second), patch.first, width,
                   given.integer("depth", size.depth), given.integer("num_heads", size.heads),
-                  static_cast<std::int64_t>(static_cast<double>(width) * ratio), bias ? "own" : "none", pool,
-                  pooled ? "pooled" : "tokens");
+                  static_cast<std::int64_t>(hidden), bias ? "own" : "none", pool, pooled ? "pooled" : "tokens");
   a.done();
   return text;
 }

@@ -115,7 +115,11 @@ TEST_CASE("images: what a configuration says and Retort does not do is refused b
   check(refusal("dinov2", {{"mlp_ratio", 2.5}}), "mlp_ratio", "2.5");
   CHECK(contains(refusal("vit_transformers", {{"image_size", 1 << 30}}), "parameters at least"));
   CHECK(contains(refusal("vit_transformers", {{"num_channels", 1 << 30}}), "parameters at least"));
-  CHECK(contains(refusal("dinov2", {{"hidden_size", 1 << 30}}), "parameters at least"));
+  CHECK(contains(refusal("dinov2", {{"hidden_size", 1 << 28}}), "parameters at least"));
+  check(refusal("dinov2", {{"hidden_size", 1 << 30}}), "mlp_ratio", "too much");
+  CHECK(contains(refusal("resnet_basic", {{"id2label", nullptr}, {"num_labels", 1 << 30}}), "parameters at least"));
+  CHECK(contains(refusal("roberta", {{"type_vocab_size", 1 << 30}}), "parameters at least"));
+  CHECK(contains(refusal("clip_text_end", {{"projection_dim", 1 << 30}}), "parameters at least"));
   CHECK(contains(refusal("resnet_basic", {{"depths", {2, 1 << 30}}}), "parameters at least"));
   CHECK(contains(refusal("resnet_basic", {{"hidden_sizes", {8, 1 << 30}}}), "parameters at least"));
 
@@ -131,6 +135,7 @@ TEST_CASE("images: what a configuration says and Retort does not do is refused b
   check(changed("fc_norm", false), "fc_norm", "unlike in the file");
   check(changed("global_pool", "max"), "global_pool", "");
   check(changed("patch_size", {8, 4}), "patch_size", "square");
+  check(changed("mlp_ratio", 1e300), "mlp_ratio", "1e+300");
   check(refusal("vit_avg", {{"global_pool", "token"}}), "global_pool", "make it avg");
   check(refusal("vit_avg", {{"architecture", "vit_huge_patch14_224"}}), "architecture", "vit_huge_patch14_224");
   check(refusal("vit_avg", {{"architecture", "vit_base_patch16_clip_224"}}), "architecture", "clip_224");
@@ -259,6 +264,18 @@ TEST_CASE("images: towers of clip that were saved alone, and what their configur
   config["text_config_dict"]["rotary"] = true;
   CHECK(contains(error_text<ConfigError>(arch), "text_config_dict: \"rotary\""));
   config.erase("text_config_dict");
+  for (const char* key : {"bad_words_ids", "cross_attention_hidden_size", "forced_bos_token_id", "prefix"})
+    config["text_config"][key] = nullptr;
+  config["text_config"].update({{"add_cross_attention", false},
+                                {"dropout", 0.0},
+                                {"length_penalty", 1.0},
+                                {"num_beams", 1},
+                                {"pruned_heads", nlohmann::json::object()},
+                                {"top_p", 1.0}});
+  CHECK(contains(arch(), "end=largest"));
+  config["text_config"]["is_decoder"] = true;
+  CHECK(contains(error_text<ConfigError>(arch), "text_config: \"is_decoder\""));
+  config["text_config"]["is_decoder"] = false;
   config["fusion"] = true;
   CHECK(contains(error_text<ConfigError>(arch), "\"fusion\""));
 }
