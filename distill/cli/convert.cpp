@@ -13,6 +13,24 @@ namespace fs = std::filesystem;
 namespace {
 NameTable table_of(const std::string& names) { return names.empty() ? NameTable() : NameTable::read(names); }
 
+/// An architecture, or auto, auto(text), auto(vision scale=learned).
+void read_into(const std::string& text, ConvertSpec& spec) {
+  if (text.empty()) return;
+  Call call = parse_call(text, "--into");
+  spec.recognise = call.name == "auto";
+  if (!spec.recognise) {
+    spec.into = std::move(call);
+    return;
+  }
+  CallArgs args(call);
+  spec.tower.name = args.word("tower", "");
+  const std::string scale = args.word("scale", "none");
+  if (scale != "none" && scale != "learned") call.fail("scale is none or learned; got " + scale);
+  spec.tower.scaled = scale == "learned";
+  args.done();
+  if (spec.tower.scaled && spec.tower.name.empty()) call.fail("a scale is that of a tower");
+}
+
 /// model.safetensors, model.safetensors.index.json -> model.h5, beside it.
 fs::path checkpoint_beside(fs::path in) {
   if (in.string().ends_with(".index.json")) in.replace_extension().replace_extension();
@@ -24,8 +42,7 @@ int convert(const ConvertOptions& options) {
   ConvertSpec spec;
   spec.in = options.in;
   spec.names = table_of(options.names);
-  spec.recognise = options.into == "auto";
-  if (!options.into.empty() && !spec.recognise) spec.into = parse_call(options.into, "--into");
+  read_into(options.into, spec);
   spec.role = options.role;
   spec.partial = options.partial;
   const Conversion conversion(spec);

@@ -116,9 +116,11 @@ int main(int argc, char** argv) {
   converting->add_option("in", convert.in, "safetensors, GGUF, PyTorch, an index of shards, or their folder")
       ->required();
   converting->add_option("out", convert.out, "the checkpoint; left out: a .h5 beside the input");
-  converting->add_option("--names", convert.names, "YAML: rename, drop, tied, transpose, interleaved");
-  converting->add_option("--into", convert.into,
-                         "the architecture whose tensors it must have: \"llama(...)\"; auto: by its config.json");
+  converting->add_option("--names", convert.names, "YAML: rename, drop, tied, transpose, interleaved, squeeze");
+  converting->add_option(
+      "--into", convert.into,
+      "the architecture whose tensors it must have: \"llama(...)\"; auto: by its config.json, auto(text) a "
+      "tower of it");
   converting->add_option("--role", convert.role, "what the checkpoint calls the model");
   converting->add_flag("--partial", convert.partial, "write although tensors are missing, unexpected or mismatched");
   cli::ExportOptions exported;

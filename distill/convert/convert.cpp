@@ -91,6 +91,7 @@ std::string Coverage::text() const {
   std::string text = fmt::format(
       "loaded {}, missing {}, unexpected {}, mismatched {}, unreadable {}, tied {}, dropped {}\n", loaded.size(),
       missing.size(), unexpected.size(), mismatched.size(), unreadable.size(), tied.size(), dropped.size());
+  if (!library.empty()) text += fmt::format("{:<10} by the table of {}\n", "named", library);
   const auto list = [&](std::string_view what, const std::vector<std::string>& names) {
     for (const std::string& name : names) text += fmt::format("{:<10} {}\n", what, name);
   };
@@ -130,7 +131,8 @@ Conversion::Conversion(ConvertSpec spec) : spec_(std::move(spec)) {
   if (spec_.recognise) {
     const auto configuration = companions_.find("config.json");
     Recognised found = recognise(
-        *file_, spec_.in, configuration == companions_.end() ? std::nullopt : std::optional(configuration->second));
+        *file_, spec_.in, configuration == companions_.end() ? std::nullopt : std::optional(configuration->second),
+        spec_.tower);
     spec_.into = found.into;
     if (spec_.names.text().empty()) {
       spec_.names = std::move(found.names);
@@ -138,6 +140,11 @@ Conversion::Conversion(ConvertSpec spec) : spec_(std::move(spec)) {
     }
     companions_["config.json"] = std::move(found.configuration);
   }
+  if (spec_.into && spec_.names.text().empty())
+    if (auto found = library_names(*spec_.into, *file_)) {
+      spec_.names = std::move(found->names);
+      coverage_.library = found->library;
+    }
   if (table_.empty()) table_ = spec_.names.text();
   check_ties();
   account(build_target());
@@ -314,7 +321,7 @@ NamedPayload foreign_payload(const TensorFile& file, const FileTensor& t, const 
                              const NameTable& names, const Noted& noted) {
   const std::string name = names.foreign(ours);
   const Reorder order = names.reorder(name);
-  const Shape shape = order.ours(t.shape, fmt::format("\"{}\"", t.name));
+  const Shape shape = order.foreign(t.shape, fmt::format("\"{}\"", t.name));
   ByteSource source = reordered(source_of(file, t, t.dtype), t.shape, t.dtype, order, true);
   const auto stored = noted.stored.find(ours);
   if (stored == noted.stored.end() || t.dtype != DType::f32) return {name, t.dtype, shape, std::move(source)};

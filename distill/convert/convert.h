@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "distill/convert/families.h"
 #include "distill/convert/name_table.h"
 #include "distill/train/call.h"
 #include "io/tensor_file.h"
@@ -29,6 +30,7 @@ struct Coverage {
   std::vector<std::string> unreadable;                    ///< with the reason
   std::vector<std::string> dropped;                       ///< by the table
   std::vector<std::pair<std::string, std::string>> tied;  ///< copies (name, same_as) that are not loaded a second time
+  std::string library;  ///< whose names the file has, where that was told by the names alone
 
   /// Nothing missing, unexpected, mismatched or unreadable.
   bool complete() const;
@@ -39,8 +41,11 @@ struct Coverage {
 struct ConvertSpec {
   std::filesystem::path in;  ///< a file of tensors, or a folder with one (weights_in)
   NameTable names;
-  std::optional<Call> into;    ///< an architecture of distill/train/models.h whose tensors are the target
+  /// An architecture of distill/train/models.h whose tensors are the target. Without `names`, those of a library are
+  /// taken if a tensor marks them (library_names in families.h).
+  std::optional<Call> into;
   bool recognise = false;      ///< `into` and, unless given, `names` come from the model's configuration (families.h)
+  Tower tower = {};            ///< with `recognise`: which model of a file that has several
   std::string role = "model";  ///< what the checkpoint calls it; jobs then say `init_from: FILE`
   bool partial = false;        ///< write what is there although something is missing, unexpected, ..
 };

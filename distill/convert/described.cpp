@@ -1,5 +1,5 @@
-// distill/convert/described.cpp -- our decoders as the library of their family would save them.
-#include "distill/convert/families.h"
+// distill/convert/described.cpp -- our models as the library of their family would save them: decoders.
+#include "distill/convert/family.h"
 #include "distill/train/models.h"
 #include "nn/models/causal_lm.h"
 #include "tensor/error.h"
@@ -91,11 +91,16 @@ Json llama_config(const CausalLmConfig& c, const std::string& arch) {
 Described described(const Call& arch) {
   const auto model = build_model(arch, {});
   const auto* lm = dynamic_cast<const CausalLm*>(model.get());
-  if (lm == nullptr)
-    throw ConfigError("export: the names of another library are known for gpt2 and llama; got {}", arch.name);
+  if (lm == nullptr) {
+    if (auto encoder = described_encoder(*model)) return std::move(*encoder);
+    throw ConfigError(
+        "export: the names of another library are known for gpt2, llama, bert, roberta, resnet, vit, deit, dinov2, "
+        "clip_text and clip_vision; got {}",
+        arch.name);
+  }
   const CausalLmConfig& c = lm->config;
   const Json json = c.layout == LmLayout::gpt2 ? gpt2_config(c) : llama_config(c, lm->arch());
-  return {family_table(json["model_type"].get<std::string>(), c.tied), json.dump(2) + "\n"};
+  return {family_table(json["model_type"].get<std::string>(), false, {}, c.tied), json.dump(2) + "\n"};
 }
 
 }  // namespace retort

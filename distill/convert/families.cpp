@@ -1,11 +1,13 @@
-// distill/convert/families.cpp -- a table of names and a reader of config.json for each family.
+// distill/convert/families.cpp -- a table of names and a reader of config.json for each family over tokens, and the
+// way from a file to its family.
 #include "distill/convert/families.h"
 
 #include <algorithm>
-#include <functional>
 #include <map>
 
+#include "distill/convert/family.h"
 #include "io/file.h"
+#include "nn/model.h"
 #include "tensor/error.h"
 
 namespace retort {
@@ -14,8 +16,8 @@ namespace fs = std::filesystem;
 namespace {
 constexpr std::uintmax_t kLargestConfig = 10'000'000;
 
-/// Rules below stand with "{P}" for what a file puts before the names of the model without its head, and "{W}" and
-/// "{B}" for weight and bias of a norm, which are gamma and beta in old files.
+/// Rules below stand with placeholders (family.h); "{W}" and "{B}" are weight and bias of a norm, which are gamma and
+/// beta in old files.
 constexpr const char* kGpt2Names = R"(
 rename:
   - {from: "{P}wte.weight", to: "embed.weight"}
@@ -62,23 +64,8 @@ rename:
   - {from: "{P}encoder.layer.*.output.dense.*", to: "blocks.*.mlp.down.*"}
   - {from: "{P}encoder.layer.*.output.LayerNorm.{W}", to: "blocks.*.norm2.weight"}
   - {from: "{P}encoder.layer.*.output.LayerNorm.{B}", to: "blocks.*.norm2.bias"}
-drop: ["{P}embeddings.position_ids", "{P}pooler.dense.*", "cls.**"]
+drop: ["{P}embeddings.position_ids", "{P}pooler.dense.*", "cls.**", "lm_head.**"]
 )";
-
-/// What a family is read from.
-struct Reading {
-  ModelConfig& config;
-  bool tied;
-  const fs::path& folder;  ///< of the file
-};
-
-struct Family {
-  const char* names;   ///< a name table
-  const char* prefix;  ///< of the names in a file with a head; files without one may lack it
-  const char* embedding;
-  bool tied;                                  ///< by default
-  std::function<std::string(Reading&)> arch;  ///< our expression
-};
 
 std::string head_of(bool tied) { return tied ? "tied" : "own"; }
 
@@ -239,50 +226,94 @@ std::string modules_in(const fs::path& folder) {
   return text;
 }
 
-std::string bert_arch(Reading& r) {
+/// `name` is bert, or roberta, whose positions are counted.
+std::string bert_arch(Reading& r, const char* name, std::int64_t padding) {
   ModelConfig& c = r.config;
-  const std::map<std::string, std::string> acts{
-      {"gelu", "gelu"}, {"gelu_new", "gelu_tanh"}, {"gelu_pytorch_tanh", "gelu_tanh"}, {"relu", "relu"}};
-  const std::string act = c.word("hidden_act", "gelu");
-  if (!acts.contains(act)) c.fail("hidden_act", "only gelu, gelu_new and relu are supported; got " + act);
+  const std::string act = activation_in(c, "hidden_act", "gelu");
   c.expect("position_embedding_type", "absolute");
   c.expect("is_decoder", false);
   c.expect("add_cross_attention", false);
   const std::int64_t vocab = c.integer("vocab_size"), context = c.integer("max_position_embeddings");
   const std::int64_t width = c.integer("hidden_size"), depth = c.integer("num_hidden_layers");
   const std::int64_t heads = c.integer("num_attention_heads"), hidden = c.integer("intermediate_size");
-  return fmt::format(
-      "bert(vocab={} context={} width={} depth={} heads={} hidden={} types={} padding={} act={} eps={}{})", vocab,
-      context, width, depth, heads, hidden, c.integer("type_vocab_size", 2), c.integer("pad_token_id", 0, 0),
-      acts.at(act), c.real("layer_norm_eps", 1e-12), modules_in(r.folder));
+  return fmt::format("{}(vocab={} context={} width={} depth={} heads={} hidden={} types={} padding={} act={} eps={}{})",
+                     name, vocab, context, width, depth, heads, hidden, c.integer("type_vocab_size", 2),
+                     c.integer("pad_token_id", padding, 0), act, c.real("layer_norm_eps", 1e-12), modules_in(r.folder));
+}
+
+std::map<std::string, Family> all_families() {
+  const Family roberta{.names = kBertNames,
+                       .prefix = "roberta.",
+                       .embedding = "embeddings.word_embeddings.weight",
+                       .arch = [](Reading& r) { return bert_arch(r, "roberta", 1); }};
+  Family bert = roberta;
+  bert.prefix = "bert.";
+  bert.arch = [](Reading& r) { return bert_arch(r, "bert", 0); };
+  const auto llama = [](auto arch) { return Family{kLlamaNames, "model.", "embed_tokens.weight", false, arch}; };
+  std::map<std::string, Family> table{{"bert", bert},
+                                      {"gpt2", {kGpt2Names, "transformer.", "wte.weight", true, gpt2_arch}},
+                                      {"llama", llama(llama_arch)},
+                                      {"mistral", llama(mistral_arch)},
+                                      {"qwen2", llama(qwen2_arch)},
+                                      {"qwen3", llama(qwen3_arch)},
+                                      {"roberta", roberta},
+                                      {"xlm-roberta", roberta}};
+  table.insert(image_families().begin(), image_families().end());
+  table.insert({{"clip", {}},  // by its tower
+                {"clip_text_model", clip_family({"text"})},
+                {"clip_vision_model", clip_family({"vision"})}});
+  return table;
 }
 
 const std::map<std::string, Family>& families() {
-  static const std::map<std::string, Family> table{
-      {"bert", {kBertNames, "bert.", "embeddings.word_embeddings.weight", false, bert_arch}},
-      {"gpt2", {kGpt2Names, "transformer.", "wte.weight", true, gpt2_arch}},
-      {"llama", {kLlamaNames, "model.", "embed_tokens.weight", false, llama_arch}},
-      {"mistral", {kLlamaNames, "model.", "embed_tokens.weight", false, mistral_arch}},
-      {"qwen2", {kLlamaNames, "model.", "embed_tokens.weight", false, qwen2_arch}},
-      {"qwen3", {kLlamaNames, "model.", "embed_tokens.weight", false, qwen3_arch}}};
+  static const std::map<std::string, Family> table = all_families();
   return table;
 }
 
 constexpr double kSlack = 64;  ///< a file may lack tensors: that is for the account to say
 
+/// The numbers of an argument, "24x40" being two; none when it is absent.
+std::vector<double> numbers_of(const Call& arch, const char* key) {
+  for (const Arg& arg : arch.args)
+    if (arg.name == key) {
+      if (const auto number = arg.value.number()) return {*number};
+      if (!arg.value.name.empty() && std::isdigit(static_cast<unsigned char>(arg.value.name.front())) != 0) {
+        const std::vector<int> list = widths_from_text(arg.value.name);
+        return {list.begin(), list.end()};
+      }
+    }
+  return {};
+}
+
+/// A number that the parameters of the architecture exceed.
+double parameters_at_least(const Call& arch) {
+  const auto size = [&](const char* key) {
+    const std::vector<double> given = numbers_of(arch, key);
+    return given.empty() ? 1.0 : given.front();
+  };
+  if (arch.name == "resnet") {
+    const std::vector<double> widths = numbers_of(arch, "widths"), blocks = numbers_of(arch, "blocks");
+    double sum = 0;
+    for (std::size_t i = 0; i < widths.size(); ++i) sum += widths[i] * widths[i] * blocks[i];
+    return sum + 49 * size("stem") * size("in") + size("classes");
+  }
+  const double block = size("hidden") + size("heads") * size("head_width");
+  double embeddings = size("vocab") + (arch.name == "llama" ? 0 : size("context")) + size("types") + size("project");
+  const std::vector<double> image = numbers_of(arch, "image");
+  if (!image.empty())
+    embeddings += image.front() * image.back() / (size("patch") * size("patch")) +
+                  size("in") * size("patch") * size("patch") + size("classes") + size("registers");
+  return size("width") * (embeddings + size("depth") * block);
+}
+
 /// Nobody vouches for a configuration either: what it makes us build must be in proportion to the file.
 void require_in_proportion(const Call& arch, const TensorFile& file, const std::string& where) {
-  const auto size = [&](const char* key) {
-    for (const Arg& arg : arch.args)
-      if (arg.name == key) return arg.value.number().value_or(1);
-    return 1.0;
-  };
-  double elements = 0;
+  double elements = 0, layers = 0;
   for (const FileTensor& t : file.tensors()) elements += static_cast<double>(t.shape.product());
-  const double block = size("hidden") + size("heads") * size("head_width");
-  const double embeddings = size("vocab") + (arch.name == "llama" ? 0 : size("context"));
-  const double wanted = size("width") * (embeddings + size("depth") * block);
-  if (wanted > kSlack * elements || size("depth") > kSlack * static_cast<double>(file.tensors().size()))
+  for (const char* key : {"depth", "blocks"})
+    for (const double count : numbers_of(arch, key)) layers += count;
+  const double wanted = parameters_at_least(arch);
+  if (wanted > kSlack * elements || layers > kSlack * static_cast<double>(file.tensors().size()))
     throw ConfigError("{}: the model has {:.0f} parameters at least, and the file {:.0f} elements in {} tensors", where,
                       wanted, elements, file.tensors().size());
 }
@@ -291,44 +322,96 @@ void replace_each(std::string& text, const std::string& what, const std::string&
   for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at)) text.replace(at, what.size(), by);
 }
 
-NameTable table_of(const Family& family, const std::string& prefix, bool tied, bool old = false) {
-  std::string text = family.names;
-  replace_each(text, "{P}", prefix);
-  replace_each(text, "{W}", old ? "gamma" : "weight");
-  replace_each(text, "{B}", old ? "beta" : "bias");
-  if (tied) text += fmt::format("tied: [{{name: lm_head.weight, same_as: {}{}}}]\n", prefix, family.embedding);
-  return NameTable::parse(Config::parse(text, "table of names"));
+/// What placeholders stand for in a file.
+std::map<std::string, std::string> words_in(const TensorFile& file) {
+  const auto either = [&](const char* end, const char* yes, const char* no) {
+    const auto has = [&](const FileTensor& t) { return t.name.ends_with(end); };
+    return std::any_of(file.tensors().begin(), file.tensors().end(), has) ? yes : no;
+  };
+  return {{"{W}", either("embeddings.LayerNorm.gamma", "gamma", "weight")},
+          {"{B}", either("embeddings.LayerNorm.gamma", "beta", "bias")},
+          {"{H}", either("cls_classifier.weight", "cls_classifier", "classifier")},
+          {"{D}", either(".mlp.weights_out.weight", "weights_out", "fc2")},
+          {"{N}", either("fc_norm.weight", "fc_norm", "norm")}};
+}
+
+std::string prefix_in(const Family& family, const TensorFile& file) {
+  return file.find(family.embedding) != nullptr ? "" : family.prefix;
 }
 }  // namespace
 
-NameTable family_table(const std::string& model_type, bool tied) {
-  const Family& family = families().at(model_type);
-  return table_of(family, family.prefix, tied);
+NameTable table_of(const Family& family, const std::string& prefix, bool tied,
+                   const std::map<std::string, std::string>& words) {
+  std::string text = family.names;
+  for (const auto& [placeholder, word] : words) replace_each(text, placeholder, word);
+  replace_each(text, "{P}", prefix);
+  if (tied) text += fmt::format("tied: [{{name: lm_head.weight, same_as: {}{}}}]\n", prefix, family.embedding);
+  return NameTable::parse(Config::parse(text, "table of names"));
 }
 
+NameTable family_table(const std::string& model_type, bool bare, const std::map<std::string, std::string>& words,
+                       bool tied) {
+  const Family& family = families().at(model_type);
+  return table_of(family, bare ? "" : family.prefix, tied, words);
+}
+
+namespace {
+/// The family that the configuration names; for clip that of the tower, which others do not have.
+Family family_of(ModelConfig& config, const std::string& where, const Tower& tower) {
+  if (is_timm(config)) return timm_family(config);
+  const std::string type = config.word("model_type");
+  const Family& family = lookup(families(), Call{type, {}, where + ": \"model_type\""}, "model");
+  if (type != "clip") {
+    if (!tower.name.empty()) config.fail("model_type", fmt::format("{} has no towers; hint: --into auto", type));
+    return family;
+  }
+  if (tower.name != "text" && tower.name != "vision")
+    config.fail("model_type", "clip has two towers; hint: --into 'auto(text)' or 'auto(vision)'");
+  return clip_family(tower);
+}
+}  // namespace
+
 Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
-                     const std::optional<std::string>& configuration) {
+                     const std::optional<std::string>& configuration, const Tower& tower) {
   const bool gguf = file.format().starts_with("GGUF");
   const std::string where = gguf ? path.string() : (path.parent_path() / "config.json").string();
   if (!gguf && !configuration) throw ConfigError("{}: missing; hint: --into with an architecture", where);
   Recognised found;
   found.configuration = gguf ? gguf_configuration(file, where) : *configuration;
   ModelConfig config(found.configuration, where);
-  const std::string type = config.word("model_type");
-  const Family& family = lookup(families(), Call{type, {}, where + ": \"model_type\""}, "model");
-  // An encoder has no head to be tied.
-  const bool tied = config.flag("tie_word_embeddings", family.tied) && type != "bert";
+  const Family family = family_of(config, where, tower);
+  const bool has_head = family.names.find("\"lm_head.weight\"") != std::string::npos;
+  const bool tied = has_head && config.flag("tie_word_embeddings", family.tied);
   const std::filesystem::path folder = path.parent_path();
-  Reading reading{config, tied, folder};
+  Reading reading{config, tied, file, folder};
   found.into = parse_call(family.arch(reading), where);
+  if (!has_head) config.ignore({"tie_word_embeddings"});
   config.done();
   require_in_proportion(found.into, file, where);
-  const bool bare = !gguf && file.find(family.embedding) != nullptr;
-  const std::string prefix = bare ? "" : family.prefix;
-  const bool old = file.find(prefix + "embeddings.LayerNorm.gamma") != nullptr;
-  found.exported = table_of(family, prefix, tied, old);
+  found.exported = table_of(family, gguf ? family.prefix : prefix_in(family, file), tied, words_in(file));
   found.names = gguf ? gguf_table(config) : found.exported;
   return found;
+}
+
+std::optional<LibraryNames> library_names(const Call& arch, const TensorFile& file) {
+  struct Library {
+    const char *name, *arch;  ///< of expressions that begin so
+    const Family& family;
+  };
+  const auto& known = families();
+  for (const Library& library :
+       {Library{"transformers", "resnet", known.at("resnet")},
+        Library{"torchvision and timm", "resnet", timm_names("resnet")},
+        Library{"transformers", "vit", known.at("vit")}, Library{"transformers", "deit", known.at("deit")},
+        Library{"transformers", "dinov2", known.at("dinov2")}, Library{"timm", "vit", timm_names("vit")},
+        Library{"timm", "deit", timm_names("vit")}}) {
+    const Family& family = library.family;
+    const bool bare = file.find(family.embedding) != nullptr;
+    if (!arch.name.starts_with(library.arch) || (!bare && file.find(family.prefix + family.embedding) == nullptr))
+      continue;
+    return LibraryNames{library.name, table_of(family, bare ? "" : family.prefix, false, words_in(file))};
+  }
+  return std::nullopt;
 }
 
 }  // namespace retort

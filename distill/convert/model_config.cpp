@@ -35,6 +35,7 @@ bool changes_nothing(const std::string& key) {
                                                         "num_labels",
                                                         "output_attentions",
                                                         "output_hidden_states",
+                                                        "output_past",
                                                         "pad_token_id",
                                                         "pretraining_tp",
                                                         "problem_type",
@@ -127,6 +128,40 @@ std::vector<std::string> ModelConfig::words(const std::string& key) {
   for (const nlohmann::json& v : value) list.push_back(v.get<std::string>());
   return list;
 }
+
+std::vector<std::int64_t> ModelConfig::integers(const std::string& key, const std::vector<std::int64_t>& fallback) {
+  read_.insert(key);
+  if (!has(key)) return fallback;
+  const nlohmann::json& value = at(key);
+  std::vector<std::int64_t> list;
+  const auto fits = [](const nlohmann::json& v) {
+    return v.is_number_integer() && v.get<double>() >= 1 && v.get<double>() <= INT32_MAX;
+  };
+  if (!value.is_array() || value.empty() || !std::all_of(value.begin(), value.end(), fits))
+    fail(key, "expected a list of positive whole numbers; got " + value.dump());
+  for (const nlohmann::json& v : value) list.push_back(v.get<std::int64_t>());
+  return list;
+}
+
+std::pair<std::int64_t, std::int64_t> ModelConfig::extents(const std::string& key, std::int64_t fallback) {
+  if (!has(key) || !json_.at(key).is_array()) {
+    const std::int64_t side = integer(key, fallback);
+    return {side, side};
+  }
+  const std::vector<std::int64_t> both = integers(key, {});
+  if (both.size() != 2) fail(key, "expected a height and a width; got " + json_.at(key).dump());
+  return {both[0], both[1]};
+}
+
+std::int64_t ModelConfig::entries(const std::string& key, std::int64_t fallback) {
+  read_.insert(key);
+  if (!has(key)) return fallback;
+  const nlohmann::json& value = at(key);
+  if (!value.is_object()) fail(key, "expected an object; got " + value.dump());
+  return static_cast<std::int64_t>(value.size());
+}
+
+void ModelConfig::ignore(std::initializer_list<const char*> keys) { read_.insert(keys.begin(), keys.end()); }
 
 ModelConfig ModelConfig::section(const std::string& key) {
   read_.insert(key);

@@ -2,10 +2,12 @@
 // that a key nobody understands is never passed over.
 #pragma once
 #include <cstdint>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace retort {
@@ -28,8 +30,16 @@ class ModelConfig {
   std::string word(const std::string& key);
   std::string word(const std::string& key, const std::string& fallback);
   std::vector<std::string> words(const std::string& key);  ///< none when absent
-  ModelConfig section(const std::string& key);             ///< empty when absent
+  /// Positive whole numbers, `fallback` when absent.
+  std::vector<std::int64_t> integers(const std::string& key, const std::vector<std::int64_t>& fallback);
+  /// A height and a width: [h, w], or one number for both.
+  std::pair<std::int64_t, std::int64_t> extents(const std::string& key, std::int64_t fallback);
+  /// How many entries the object has; `fallback` when absent.
+  std::int64_t entries(const std::string& key, std::int64_t fallback);
+  ModelConfig section(const std::string& key);  ///< empty when absent
   std::vector<ModelConfig> sections(const std::string& key);
+  /// Keys that change nothing in models of the family that is being read.
+  void ignore(std::initializer_list<const char*> keys);
   /// Where only one value is supported, which is also the default.
   void expect(const std::string& key, const nlohmann::json& only);
   /// Throws ConfigError naming the keys that nobody read and that are not known to change nothing.

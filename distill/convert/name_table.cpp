@@ -95,9 +95,12 @@ NameTable NameTable::parse(Config config) {
   if (config.has("interleaved"))
     for (Config& node : config.child("interleaved").items())
       table.interleaved_.emplace_back(pattern_at(node.child("name")), node.get_int("head", {.min = 2}));
+  if (config.has("squeeze"))
+    for (Config& node : config.child("squeeze").items())
+      table.squeezed_.emplace_back(pattern_at(node.child("name")), node.get_int("axes", {.min = 1, .max = 4}));
   config.check_all_read();
   const bool empty = table.rules_.empty() && table.drops_.empty() && table.tied_.empty() && table.transposed_.empty() &&
-                     table.interleaved_.empty();
+                     table.interleaved_.empty() && table.squeezed_.empty();
   if (!empty) table.text_ = config.to_yaml();
   return table;
 }
@@ -133,6 +136,8 @@ Reorder NameTable::reorder(std::string_view foreign) const {
   if (matches_any(transposed_, foreign)) return {.transpose = true};
   for (const auto& [pattern, head] : interleaved_)
     if (pattern.match(foreign)) return {.head = head};
+  for (const auto& [pattern, axes] : squeezed_)
+    if (pattern.match(foreign)) return {.ones = axes};
   return {};
 }
 

@@ -50,6 +50,7 @@ class NamePattern {
 ///     tied: [{name: lm_head.weight, same_as: model.embed_tokens.weight}]  # a copy, which must be the same bits
 ///     transpose: ["h.*.attn.c_attn.weight"]                               # [in, out] there
 ///     interleaved: [{name: "blk.*.attn_q.*", head: 64}]                   # rows of rotary pairs (reorder.h)
+///     squeeze: [{name: cls_token, axes: 2}]                               # leading axes of extent 1 there
 ///
 /// `from` and all names below `rename` are the other program's; both sides of a rule have the same wildcards in the
 /// same order, so that a rule can be read backwards.
@@ -77,7 +78,7 @@ class NameTable {
   };
   std::vector<Rule> rules_;
   std::vector<NamePattern> drops_, transposed_;
-  std::vector<std::pair<NamePattern, std::int64_t>> interleaved_;  ///< with the head
+  std::vector<std::pair<NamePattern, std::int64_t>> interleaved_, squeezed_;  ///< with the head, with the axes
   std::vector<std::pair<std::string, std::string>> tied_;
   std::string text_;
 };

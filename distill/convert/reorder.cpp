@@ -33,7 +33,25 @@ Shape Reorder::ours(const Shape& foreign, const std::string& where) const {
   if (head > 0 && (foreign.rank() < 1 || head % 2 != 0 || foreign[0] % head != 0))
     throw ConfigError("{}: rows in pairs come in even heads that divide them; got heads of {} and {}", where, head,
                       foreign.str());
+  if (ones > 0) {
+    Shape kept;
+    bool fits = foreign.rank() >= ones;
+    for (int axis = 0; axis < foreign.rank(); ++axis)
+      if (axis < ones)
+        fits = fits && foreign[axis] == 1;
+      else
+        kept.push_back(foreign[axis]);
+    if (!fits) throw ConfigError("{}: expected {} leading axes of 1; got {}", where, ones, foreign.str());
+    return kept;
+  }
   return transpose ? Shape{foreign[1], foreign[0]} : foreign;
+}
+
+Shape Reorder::foreign(const Shape& mine, const std::string& where) const {
+  if (ones == 0) return ours(mine, where);  // the other two are their own inverses in shape
+  Shape all = Shape::filled(static_cast<int>(ones), 1);
+  for (const std::int64_t extent : mine) all.push_back(extent);
+  return all;
 }
 
 ByteSource reordered(ByteSource source, const Shape& shape, DType dtype, const Reorder& how, bool back) {

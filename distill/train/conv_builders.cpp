@@ -22,6 +22,12 @@ Config sized(CallArgs& args, const ModelSizes& sizes) {
   c.classes = args.integer("classes", sizes.classes, kSize);
   return c;
 }
+/// Whether the argument is `yes`, which it is by default, and not `no`.
+bool one_of_two(CallArgs& args, const std::string& key, const std::string& yes, const std::string& no) {
+  const std::string word = args.word(key, yes);
+  if (word != yes && word != no) throw ConfigError("{}: {} or {}; got {}", key, yes, no, word);
+  return word == yes;
+}
 }  // namespace
 
 std::unique_ptr<Model> build_convnet(CallArgs& args, const ModelSizes& sizes) {
@@ -55,7 +61,17 @@ std::unique_ptr<Model> build_resnet_cifar(CallArgs& args, const ModelSizes& size
 
 std::unique_ptr<Model> build_resnet(CallArgs& args, const ModelSizes& sizes) {
   auto c = sized<ResNetConfig>(args, sizes);
-  c.depth = static_cast<int>(args.integer("depth", c.depth, kDepth));
+  const auto widths = args.optional_call("widths");
+  if (widths) {
+    c.depth = 0;
+    c.widths = widths_from_text(widths->str());
+    c.blocks = widths_from_text(args.call("blocks").str());
+    c.stem = args.integer("stem", c.stem, kSize);
+    c.bottleneck = one_of_two(args, "block", "bottleneck", "basic");
+  } else {
+    c.depth = static_cast<int>(args.integer("depth", c.depth, kDepth));
+  }
+  c.early = !one_of_two(args, "stride", "second", "first");
   return std::make_unique<ImageResNet>(c);
 }
 

@@ -21,6 +21,9 @@ std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitCon
 std::unique_ptr<Model> build_mae(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_gpt2(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_bert(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_clip_text(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_clip_vision(CallArgs& args, const ModelSizes& sizes);
+std::unique_ptr<Model> build_roberta(CallArgs& args, const ModelSizes& sizes);
 std::unique_ptr<Model> build_llama(CallArgs& args, const ModelSizes& sizes);
 
 }  // namespace retort

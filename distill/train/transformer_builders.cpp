@@ -4,6 +4,7 @@
 #include "distill/train/model_builders.h"
 #include "nn/models/bert.h"
 #include "nn/models/causal_lm.h"
+#include "nn/models/clip.h"
 #include "nn/models/mae.h"
 
 namespace retort {
@@ -17,6 +18,24 @@ template <class T>
 T one_of(CallArgs& args, const std::string& key, const std::string& fallback, const std::map<std::string, T>& values) {
   const Call word = parse_call(args.word(key, fallback), key);
   return lookup(values, word, key);
+}
+
+/// What name_of calls each of them.
+template <class T>
+std::map<std::string, T> by_name(std::initializer_list<T> values) {
+  std::map<std::string, T> table;
+  for (const T value : values) table.emplace(name_of(value), value);
+  return table;
+}
+
+/// image=24, or image=24x40.
+void read_image(CallArgs& args, const ModelSizes& sizes, VitConfig& c) {
+  const auto given = args.optional_call("image");
+  const std::string text = given ? given->str() : image_text(sizes.height, sizes.width);
+  const std::vector<int> sides = widths_from_text(text);
+  if (sides.empty() || sides.size() > 2) throw ConfigError("image: a side, or height x width; got {}", text);
+  c.image = sides.front();
+  c.image_width = sides.back();
 }
 
 bool tied_head(CallArgs& args, bool fallback) {
@@ -56,10 +75,10 @@ CausalLmConfig common(CallArgs& args, const ModelSizes& sizes, CausalLmConfig c)
 }  // namespace
 
 std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitConfig c) {
-  c.image = args.integer("image", sizes.height, kSize);
+  read_image(args, sizes, c);
   c.patch = args.integer("patch", c.patch, kSize);
   c.in_channels = args.integer("in", sizes.channels, kSize);
-  c.classes = args.integer("classes", sizes.classes, kSize);
+  c.classes = args.integer("classes", c.classes == 0 ? 0 : sizes.classes, {.min = 0});
   c.width = args.integer("width", c.width, kSize);
   c.depth = args.integer("depth", c.depth, kSize);
   c.heads = args.integer("heads", c.heads, kSize);
@@ -67,6 +86,21 @@ std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitCon
   c.dropout = args.number("dropout", 0.0, kProbability);
   c.drop_path = args.number("drop_path", 0.0, kProbability);
   c.prompts = args.integer("prompts", 0, {.min = 0});
+  c.dist_head = one_of<bool>(args, "dist_head", "own", {{"own", true}, {"none", false}});
+  c.registers = args.integer("registers", c.registers, {.min = 0});
+  c.joined = one_of<bool>(args, "qkv", c.joined ? "joined" : "separate", {{"joined", true}, {"separate", false}});
+  c.qkv_bias = one_of<bool>(args, "qkv_bias", "own", {{"own", true}, {"none", false}});
+  const std::string act = args.word("act", c.gated ? "swiglu" : std::string(name_of(c.act)));
+  c.gated = act == "swiglu";
+  if (!c.gated) c.act = activation_from_name(act);
+  c.eps = args.number("eps", c.eps, {.above = 0});
+  c.layer_scale = args.number("layer_scale", c.layer_scale, {.min = 0});
+  c.pre_norm = one_of<bool>(args, "pre_norm", c.pre_norm ? "layer" : "none", {{"layer", true}, {"none", false}});
+  c.pool = one_of(args, "pool", std::string(name_of(c.pool)),
+                  by_name({VitPool::token, VitPool::avg, VitPool::token_avg, VitPool::none}));
+  c.norm_pooled = one_of<bool>(args, "norm", "tokens", {{"tokens", false}, {"pooled", true}});
+  c.resample = one_of(args, "resample", std::string(name_of(c.resample)),
+                      by_name({VitResample::none, VitResample::bicubic, VitResample::antialias}));
   return std::make_unique<Vit>(c);
 }
 
@@ -96,8 +130,8 @@ std::unique_ptr<Model> build_gpt2(CallArgs& args, const ModelSizes& sizes) {
   return std::make_unique<CausalLm>(c);
 }
 
-std::unique_ptr<Model> build_bert(CallArgs& args, const ModelSizes& sizes) {
-  BertConfig c;
+namespace {
+std::unique_ptr<Model> build_encoder(CallArgs& args, const ModelSizes& sizes, BertConfig c) {
   c.vocab = args.integer("vocab", sizes.classes, kSize);
   c.context = args.integer("context", c.context, kSize);
   c.width = args.integer("width", c.width, kSize);
@@ -108,13 +142,63 @@ std::unique_ptr<Model> build_bert(CallArgs& args, const ModelSizes& sizes) {
   c.padding = args.integer("padding", c.padding, {.min = 0});
   c.act = activation_from_name(args.word("act", "gelu"));
   c.eps = args.number("eps", c.eps, {.above = 0});
-  std::map<std::string, Pooling> poolings;
-  for (const Pooling p : {Pooling::none, Pooling::mean, Pooling::first, Pooling::pooler})
-    poolings.emplace(name_of(p), p);
-  c.pool = one_of(args, "pool", "none", poolings);
+  c.pool = one_of(args, "pool", "none", by_name({Pooling::none, Pooling::mean, Pooling::first, Pooling::pooler}));
   c.unit = one_of<bool>(args, "norm", "none", {{"none", false}, {"unit", true}});
   c.dropout = args.number("dropout", 0.0, kProbability);
   return std::make_unique<Bert>(c);
+}
+}  // namespace
+
+std::unique_ptr<Model> build_bert(CallArgs& args, const ModelSizes& sizes) { return build_encoder(args, sizes, {}); }
+
+std::unique_ptr<Model> build_roberta(CallArgs& args, const ModelSizes& sizes) {
+  return build_encoder(args, sizes, {.context = 514, .types = 1, .padding = 1, .counted = true, .eps = 1e-5});
+}
+
+namespace {
+ClipEndConfig read_end(CallArgs& args) {
+  ClipEndConfig c;
+  c.project = args.integer("project", c.project, {.min = 0});
+  c.unit = one_of<bool>(args, "norm", "none", {{"none", false}, {"unit", true}});
+  c.scaled = one_of<bool>(args, "scale", "none", {{"none", false}, {"learned", true}});
+  return c;
+}
+}  // namespace
+
+std::unique_ptr<Model> build_clip_text(CallArgs& args, const ModelSizes& sizes) {
+  ClipTextConfig c;
+  c.vocab = args.integer("vocab", sizes.classes, kSize);
+  c.context = args.integer("context", c.context, kSize);
+  c.width = args.integer("width", c.width, kSize);
+  c.depth = args.integer("depth", c.depth, kSize);
+  c.heads = args.integer("heads", c.heads, kSize);
+  c.hidden = args.integer("hidden", 4 * c.width, kSize);
+  c.act = activation_from_name(args.word("act", std::string(name_of(c.act))));
+  c.eps = args.number("eps", c.eps, {.above = 0});
+  const auto end = args.optional_call("end");
+  if (end && end->name != "largest") {
+    const auto token = end->number();
+    if (!token || *token < 0 || *token != std::floor(*token)) end->fail("end is a token, or largest");
+    c.end = static_cast<std::int64_t>(*token);
+  }
+  c.head = read_end(args);
+  return std::make_unique<ClipText>(c);
+}
+
+std::unique_ptr<Model> build_clip_vision(CallArgs& args, const ModelSizes& sizes) {
+  ClipVisionConfig c;
+  VitConfig& t = c.tower;
+  read_image(args, sizes, t);
+  t.patch = args.integer("patch", t.patch, kSize);
+  t.in_channels = args.integer("in", sizes.channels, kSize);
+  t.width = args.integer("width", t.width, kSize);
+  t.depth = args.integer("depth", t.depth, kSize);
+  t.heads = args.integer("heads", t.heads, kSize);
+  t.hidden = args.integer("hidden", 4 * t.width, kSize);
+  t.act = activation_from_name(args.word("act", std::string(name_of(t.act))));
+  t.eps = args.number("eps", t.eps, {.above = 0});
+  c.head = read_end(args);
+  return std::make_unique<ClipVision>(c);
 }
 
 std::unique_ptr<Model> build_llama(CallArgs& args, const ModelSizes& sizes) {

@@ -4,21 +4,24 @@
 #include <numbers>
 #include <utility>
 
+#include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
 
 namespace retort {
 
 namespace {
 constexpr std::pair<std::string_view, Activation> kNames[] = {
-    {"none", Activation::none}, {"relu", Activation::relu},           {"relu6", Activation::relu6},
-    {"gelu", Activation::gelu}, {"gelu_tanh", Activation::gelu_tanh}, {"silu", Activation::silu},
-    {"tanh", Activation::tanh}};
+    {"none", Activation::none},           {"relu", Activation::relu},
+    {"relu6", Activation::relu6},         {"gelu", Activation::gelu},
+    {"gelu_tanh", Activation::gelu_tanh}, {"quick_gelu", Activation::quick_gelu},
+    {"silu", Activation::silu},           {"tanh", Activation::tanh}};
 }
 
 Activation activation_from_name(std::string_view name) {
   for (const auto& [known, activation] : kNames)
     if (known == name) return activation;
-  throw ConfigError("activation: unknown name {}; hint: none, relu, relu6, gelu, gelu_tanh, silu or tanh", name);
+  throw ConfigError("activation: unknown name {}; hint: none, relu, relu6, gelu, gelu_tanh, quick_gelu, silu or tanh",
+                    name);
 }
 
 std::string_view name_of(Activation activation) {
@@ -37,6 +40,8 @@ Tensor activate(Activation activation, const Tensor& x) {
       return gelu(x);
     case Activation::gelu_tanh:
       return gelu_tanh(x);
+    case Activation::quick_gelu:
+      return x * sigmoid(x * 1.702);
     case Activation::silu:
       return silu(x);
     case Activation::tanh:

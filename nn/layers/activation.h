@@ -7,7 +7,8 @@
 
 namespace retort {
 
-enum class Activation : std::uint8_t { none, relu, relu6, gelu, gelu_tanh, silu, tanh };
+/// quick_gelu is x sigmoid(1.702 x) (Hendrycks and Gimpel 2016), as in CLIP.
+enum class Activation : std::uint8_t { none, relu, relu6, gelu, gelu_tanh, quick_gelu, silu, tanh };
 
 /// "relu" -> Activation::relu, and back; throws ConfigError naming the known ones.
 Activation activation_from_name(std::string_view name);

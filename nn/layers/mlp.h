@@ -2,6 +2,7 @@
 #pragma once
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/shape.h"
 #include "nn/layers/activation.h"
 #include "nn/layers/linear.h"
 
@@ -38,6 +39,23 @@ struct SwiGlu : Module {
   void visit(Visitor& v) override {
     v("gate", gate);
     v("up", up);
+    v("down", down);
+  }
+};
+
+/// down(silu(a) * b), where a and b are the halves of in(x), all with biases (DINOv2's largest): x [.., width] ->
+/// [.., 2 hidden] -> [.., width]. Tap: pre_act (a), besides those of the two layers.
+struct JoinedSwiGlu : Module {
+  Linear in, down;
+  JoinedSwiGlu(std::int64_t width, std::int64_t hidden) : in(width, 2 * hidden), down(hidden, width) {}
+  Tensor operator()(const Tensor& x, Ctx& ctx) const {
+    const std::int64_t half = down.weight.value.size(1), halves[] = {half, half};
+    const Tensors parts = split(in(x, ctx), halves, -1);
+    ctx.tap(*this, "pre_act", parts[0]);
+    return down(silu(parts[0]) * parts[1], ctx);
+  }
+  void visit(Visitor& v) override {
+    v("in", in);
     v("down", down);
   }
 };

@@ -10,8 +10,8 @@ namespace retort {
 struct PatchEmbed : Module {
   std::int64_t patch;
   Conv2d proj;
-  PatchEmbed(std::int64_t in, std::int64_t width, std::int64_t patch_size)
-      : patch(patch_size), proj(in, width, patch_size, {.stride = patch_size}) {}
+  PatchEmbed(std::int64_t in, std::int64_t width, std::int64_t patch_size, bool bias = true)
+      : patch(patch_size), proj(in, width, patch_size, {.stride = patch_size}, bias) {}
   Tensor operator()(const Tensor& x, Ctx& ctx) const {
     if (x.rank() != 4 || x.size(2) % patch != 0 || x.size(3) % patch != 0)
       throw ShapeError("patch_embed: images must be [n, c, h, w] of whole patches of {}; got {}", patch, x.str());

@@ -5,6 +5,7 @@
 #include "autograd/ops/create.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
+#include "autograd/ops/scan.h"
 #include "autograd/ops/shape.h"
 #include "nn/checkpoint.h"
 
@@ -16,6 +17,8 @@ BertConfig resolved(BertConfig c) {
   if (c.vocab < 1 || c.context < 1 || c.depth < 1 || c.hidden < 1 || c.types < 1)
     throw ConfigError("bert: sizes must be positive; got vocab {}, context {}, depth {}, hidden {}, types {}", c.vocab,
                       c.context, c.depth, c.hidden, c.types);
+  if (c.counted && c.context < c.padding + 2)
+    throw ConfigError("roberta: positions are counted from {}, and there are {}", c.padding + 1, c.context);
   return c;
 }
 }  // namespace
@@ -46,18 +49,26 @@ Bert::Bert(const BertConfig& how)
   name_modules(*this);
 }
 
+/// The position of every token, i64 [n, t] or [t].
+Tensor Bert::places(const Tensor& visible) const {
+  if (!config.counted) return arange(visible.size(1), DType::i64, visible.device());
+  const Tensor seen = cast(visible, DType::f32);  // whole numbers up to any context are exact
+  return cast(cumsum(seen, 1) * seen + static_cast<double>(config.padding), DType::i64);
+}
+
 Tensor Bert::encode(const Tensor& tokens, const Tensor& segments, Ctx& ctx) const {
   if (tokens.rank() != 2 || tokens.dtype() != DType::i64)
     throw ShapeError("bert: tokens must be i64 [n, t]; got {}", tokens.str());
   const std::int64_t n = tokens.size(0), t = tokens.size(1);
-  if (t > config.context) throw ShapeError("bert: the model reads at most {} positions; got {}", config.context, t);
+  if (!config.counted && t > config.context)
+    throw ShapeError("bert: the model reads at most {} positions; got {}", config.context, t);
   const Tensor kinds = segments.defined() ? segments : Tensor::zeros({n, t}, DType::i64, tokens.device());
   if (!(kinds.shape() == tokens.shape()))
     throw ShapeError("bert: segments must be as the tokens, {}; got {}", tokens.str(), kinds.str());
-  const Tensor at = arange(t, DType::i64, tokens.device());
-  Tensor h = dropout(embed_norm(embed(tokens, ctx) + types(kinds, ctx) + positions(at, ctx), ctx), ctx);
-  ctx.tap(embed_norm, "out", h);
   const Tensor visible = not_equal(tokens, scalar_like(tokens, static_cast<double>(config.padding)));
+  const Tensor sums = embed(tokens, ctx) + types(kinds, ctx) + positions(places(visible), ctx);
+  Tensor h = dropout(embed_norm(sums, ctx), ctx);
+  ctx.tap(embed_norm, "out", h);
   const AttentionState state{.visible = reshape(visible, {n, 1, 1, t})};
   for (const TransformerBlock& block : blocks) {
     if (ctx.finished()) return {};
@@ -89,10 +100,10 @@ Tensor Bert::pooled(const Tensor& states, const Tensor& visible, Ctx& ctx) const
 std::string Bert::arch() const {
   const BertConfig& c = config;
   return fmt::format(
-      "bert(vocab={} context={} width={} depth={} heads={} hidden={} types={} padding={} act={} eps={} pool={} "
+      "{}(vocab={} context={} width={} depth={} heads={} hidden={} types={} padding={} act={} eps={} pool={} "
       "norm={} dropout={})",
-      c.vocab, c.context, c.width, c.depth, c.heads, c.hidden, c.types, c.padding, name_of(c.act), c.eps,
-      name_of(c.pool), c.unit ? "unit" : "none", c.dropout);
+      c.counted ? "roberta" : "bert", c.vocab, c.context, c.width, c.depth, c.heads, c.hidden, c.types, c.padding,
+      name_of(c.act), c.eps, name_of(c.pool), c.unit ? "unit" : "none", c.dropout);
 }
 
 void Bert::visit(Visitor& v) {

@@ -15,10 +15,19 @@ struct CifarResNetConfig {
 };
 
 /// The networks for ImageNet: depth 18 or 34 of basic blocks, 50, 101 or 152 of bottlenecks; the stem is a 7x7
-/// convolution and a 3x3 max pooling, each of stride 2. The stride of a bottleneck lies in its 3x3 convolution.
+/// convolution and a 3x3 max pooling, each of stride 2. The stride of a bottleneck lies in its 3x3 convolution, or with
+/// `early` in its first 1x1, as in the paper. Other networks of this kind have depth 0 and say the rest.
 struct ResNetConfig {
   std::int64_t in_channels = 3, classes = 1000;
   int depth = 50;
+  bool early = false;
+  std::int64_t stem = 64;                     ///< channels
+  std::vector<int> widths = {}, blocks = {};  ///< of each stage: channels that come out, and blocks
+  bool bottleneck = true;                     ///< its 3x3 convolution has a quarter of the channels
+  /// The published depth that has these stages, with `depth` instead of the lists; otherwise as it is.
+  ResNetConfig named() const;
+  /// The way back. Throws ConfigError for a depth without a published network, and for stages that make no sense.
+  ResNetConfig spelled() const;
 };
 
 /// x [n, in_channels, h, w] -> logits [n, classes]. Taps: "stem", "stages.i" and "stages.i.blocks.j" pre_act and out,
@@ -33,7 +42,7 @@ struct ResNet : ConvClassifier {
          std::int64_t features_width, std::int64_t classes);
   /// Stages of basic blocks, or of bottlenecks (whose output has 4 times `width` channels); all but the first halve the
   /// extent.
-  void add_stage(std::int64_t width, int depth, bool bottleneck);
+  void add_stage(std::int64_t width, int depth, bool bottleneck, bool early = false);
   /// The laws of the reference: kernels he_normal_of_outputs, the head uniform. Names the modules.
   void finish();
   Tensor trunk(const Tensor& x, Ctx& ctx) const override;
@@ -49,8 +58,8 @@ struct CifarResNet final : ResNet {
 };
 
 struct ImageResNet final : ResNet {
-  ResNetConfig config;
-  /// Throws ConfigError for a depth without a published network.
+  ResNetConfig config;  ///< as named()
+  /// Throws ConfigError for a depth without a published network, and for stages that make no sense.
   explicit ImageResNet(const ResNetConfig& how);
   std::unique_ptr<Model> clone() const override { return std::make_unique<ImageResNet>(*this); }
   std::string arch() const override;

@@ -49,6 +49,37 @@ TEST_CASE("bert: states, sentence embeddings and the pooler agree with transform
   CHECK(reference.compare_evaluation(bert).output > 1e-2);
 }
 
+TEST_CASE("bert: roberta agrees with transformers', and does not when positions are those in the row") {
+  check_reference("roberta");
+  const Reference reference("roberta");
+  const auto model = reference.model();
+  auto& roberta = dynamic_cast<Bert&>(*model);
+  roberta.config.counted = false;
+  CHECK(reference.compare_evaluation(roberta).output > 1e-2);
+  roberta.config.counted = true;
+  roberta.embed_norm.eps = 1e-12;
+  CHECK(reference.compare_evaluation(roberta).output > 1e-7);
+}
+
+TEST_CASE("bert: counted positions leave padding out on any side, and end with the table") {
+  const auto built_roberta = [](const std::string& more) {
+    auto model = build_model(
+        parse_call("roberta(vocab=9 context=6 width=8 depth=2 heads=2 hidden=12 " + more + ")", "test"), {});
+    initialize(*model, Rng(5));
+    convert(*model, DType::f64);
+    return model;
+  };
+  const auto model = built_roberta("pool=mean");
+  Ctx ctx;
+  const Tensor plain = model->forward(row({3, 4, 5, 3}), ctx);
+  CHECK(distance(plain, model->forward(row({3, 4, 5, 3, 1, 1, 1}), ctx)) < 1e-24);
+  CHECK(distance(plain, model->forward(row({1, 1, 3, 1, 4, 5, 3}), ctx)) < 1e-24);
+  CHECK_THROWS_AS(model->forward(row({3, 4, 5, 3, 2}), ctx), ValueError);  // 6 positions, of which padding takes 2
+  CHECK(model->arch() == model->clone()->arch());
+  CHECK(model->arch().starts_with("roberta(vocab=9 context=6 "));
+  CHECK_THROWS_WITH_AS(built_roberta("padding=5"), doctest::Contains("positions are counted from 6"), ConfigError);
+}
+
 TEST_CASE("bert: padding changes nothing, on any side, and a row of nothing else gives nought with finite gradients") {
   const auto bert = built("pool=mean norm=unit");
   Ctx ctx;

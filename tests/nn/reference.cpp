@@ -209,6 +209,7 @@ std::vector<ForeignTensor> Reference::foreign() const {
   for (const auto& [name, stored] : (*json_)["tensors"].items()) {
     Tensor value = cast(draw(name, shape_of(stored["shape"]), stored["fill"].get<std::string>()), DType::f32);
     if (stored["transposed"].get<bool>()) value = contiguous(transpose(value, 0, 1));
+    if (stored.contains("foreign_shape")) value = reshape(value, shape_of(stored["foreign_shape"]));
     all.push_back({stored["foreign"].get<std::string>(), name, value});
   }
   return all;
