@@ -121,18 +121,13 @@ std::string tower_arch(Reading& r, const Tower& tower) {
   section.done();
   return arch;
 }
-
-void replace_all(std::string& text, const std::string& what, const std::string& by) {
-  for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at + by.size()))
-    text.replace(at, what.size(), by);
-}
 }  // namespace
 
 Family clip_family(const Tower& tower) {
   const bool text = tower.name == "text";
   std::string names = fmt::format("rename:{}{}", kBlockNames, text ? kTextNames : kVisionNames);
-  replace_all(names, "{T}", text ? "" : "tower.");
-  replace_all(names, "{S}", tower.scaled ? "" : ", logit_scale");
+  replace_each(names, "{T}", text ? "" : "tower.");
+  replace_each(names, "{S}", tower.scaled ? "" : ", logit_scale");
   return {.names = names,
           .prefix = text ? "text_model." : "vision_model.",
           .embedding = text ? "embeddings.token_embedding.weight" : "embeddings.class_embedding",

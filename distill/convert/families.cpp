@@ -3,6 +3,7 @@
 #include "distill/convert/families.h"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 
 #include "distill/convert/family.h"
@@ -318,10 +319,6 @@ void require_in_proportion(const Call& arch, const TensorFile& file, const std::
                       wanted, elements, file.tensors().size());
 }
 
-void replace_each(std::string& text, const std::string& what, const std::string& by) {
-  for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at)) text.replace(at, what.size(), by);
-}
-
 /// What placeholders stand for in a file.
 std::map<std::string, std::string> words_in(const TensorFile& file) {
   const auto either = [&](const char* end, const char* yes, const char* no) {
@@ -339,6 +336,10 @@ std::string prefix_in(const Family& family, const TensorFile& file) {
   return file.find(family.embedding) != nullptr ? "" : family.prefix;
 }
 }  // namespace
+
+void replace_each(std::string& text, const std::string& what, const std::string& by) {
+  for (std::size_t at = text.find(what); at != text.npos; at = text.find(what, at)) text.replace(at, what.size(), by);
+}
 
 NameTable table_of(const Family& family, const std::string& prefix, bool tied,
                    const std::map<std::string, std::string>& words) {
@@ -395,20 +396,23 @@ Recognised recognise(const TensorFile& file, const std::filesystem::path& path,
 
 std::optional<LibraryNames> library_names(const Call& arch, const TensorFile& file) {
   struct Library {
-    const char *name, *arch;  ///< of expressions that begin so
+    const char *name, *arch;
+    bool sizes;  ///< also vit_tiny and so on
     const Family& family;
   };
   const auto& known = families();
   for (const Library& library :
-       {Library{"transformers", "resnet", known.at("resnet")},
-        Library{"torchvision and timm", "resnet", timm_names("resnet")},
-        Library{"transformers", "vit", known.at("vit")}, Library{"transformers", "deit", known.at("deit")},
-        Library{"transformers", "dinov2", known.at("dinov2")}, Library{"timm", "vit", timm_names("vit")},
-        Library{"timm", "deit", timm_names("vit")}}) {
+       {Library{"transformers", "resnet", false, known.at("resnet")},
+        Library{"torchvision and timm", "resnet", false, timm_names("resnet")},
+        Library{"transformers", "vit", true, known.at("vit")}, Library{"transformers", "deit", true, known.at("deit")},
+        Library{"transformers", "dinov2", false, known.at("dinov2")},
+        Library{"transformers", "dinov2", false, known.at("dinov2_with_registers")},
+        Library{"timm", "vit", true, timm_names("vit")}, Library{"timm", "deit", true, timm_names("vit")}}) {
     const Family& family = library.family;
+    const std::string arch_sizes = std::string(library.arch) + "_";
+    if (arch.name != library.arch && !(library.sizes && arch.name.starts_with(arch_sizes))) continue;
     const bool bare = file.find(family.embedding) != nullptr;
-    if (!arch.name.starts_with(library.arch) || (!bare && file.find(family.prefix + family.embedding) == nullptr))
-      continue;
+    if (!bare && file.find(family.prefix + family.embedding) == nullptr) continue;
     return LibraryNames{library.name, table_of(family, bare ? "" : family.prefix, false, words_in(file))};
   }
   return std::nullopt;

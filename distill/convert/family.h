@@ -31,6 +31,8 @@ struct Family {
   std::function<std::string(Reading&)> arch = {};  ///< our expression
 };
 
+/// Every `what` in the text becomes `by`, which does not contain it.
+void replace_each(std::string& text, const std::string& what, const std::string& by);
 /// The table with a prefix, and words in the other placeholders' places; with `tied` the head is a copy.
 NameTable table_of(const Family& family, const std::string& prefix, bool tied,
                    const std::map<std::string, std::string>& words);

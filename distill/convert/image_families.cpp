@@ -68,6 +68,8 @@ std::string resnet_arch(Reading& r) {
     c.fail("layer_type", "only basic and bottleneck are supported; got " + block);
   const bool early = c.flag("downsample_in_bottleneck", false) && block == "bottleneck";
   const auto widths = c.integers("hidden_sizes", {256, 512, 1024, 2048}), depths = c.integers("depths", {3, 4, 6, 3});
+  if (r.file.find("classifier.1.weight") == nullptr)
+    c.fail("architectures", "the file has no classifier.1.weight; a resnet without a classifier is not supported");
   if (widths.size() != depths.size())
     c.fail("depths", fmt::format("there are {} stages and {} hidden_sizes", depths.size(), widths.size()));
   return fmt::format("resnet(in={} classes={} widths={} blocks={} stem={} block={} stride={})",

@@ -108,6 +108,7 @@ std::string resnet_arch(Reading& r) {
   const std::string depth = c.word("architecture").substr(std::string("resnet").size());
   const std::string pool = a.pooling(c, "avg"), sizes = a.classes(c);
   if (pool != "avg") c.fail("global_pool", "only avg is supported; got " + pool);
+  if (sizes.ends_with("classes=0")) c.fail("num_classes", "a resnet without a classifier is not supported");
   a.done();
   return fmt::format("resnet({} depth={})", sizes, depth);
 }

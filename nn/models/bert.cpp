@@ -8,6 +8,7 @@
 #include "autograd/ops/scan.h"
 #include "autograd/ops/shape.h"
 #include "nn/checkpoint.h"
+#include "tensor/transfer.h"
 
 namespace retort {
 
@@ -69,14 +70,15 @@ Tensor Bert::encode(const Tensor& tokens, const Tensor& segments, Ctx& ctx) cons
   const Tensor sums = embed(tokens, ctx) + types(kinds, ctx) + positions(places(visible), ctx);
   Tensor h = dropout(embed_norm(sums, ctx), ctx);
   ctx.tap(embed_norm, "out", h);
-  const AttentionState state{.visible = reshape(visible, {n, 1, 1, t})};
+  const Tensor shown = to(visible, h.device());  // tokens may lie on the host
+  const AttentionState state{.visible = reshape(shown, {n, 1, 1, t})};
   for (const TransformerBlock& block : blocks) {
     if (ctx.finished()) return {};
     const auto run = [&block, state](const Tensor& x, Ctx& c) { return block(x, c, state); };
     h = ctx.recompute ? checkpoint(block, run, h, ctx) : run(h, ctx);
   }
   if (ctx.finished()) return {};
-  const Tensor y = pooled(h, visible, ctx);
+  const Tensor y = pooled(h, shown, ctx);
   if (!config.unit) return y;
   return y * rsqrt(maximum(sum(y * y, {-1}, true), 1e-24));
 }

@@ -178,6 +178,8 @@ TEST_CASE("families: norms of old encoders are called gamma and beta, and come b
 }
 
 TEST_CASE("families: older configurations say the same in other words") {
+  CHECK(arch_of("roberta", {{"model_type", "xlm-roberta"}, {"output_past", true}}) ==
+        Reference("roberta").model()->arch());
   const nlohmann::json linear{
       {"rope_parameters", nullptr}, {"rope_theta", 500}, {"rope_scaling", {{"type", "linear"}, {"factor", 4}}}};
   CHECK(arch_of("llama_linear", linear) == Reference("llama_linear").model()->arch());

@@ -65,6 +65,9 @@ TEST_CASE("images: a network of torchvision comes in by timm's configuration, or
   const Conversion deeper(spec("resnet(in=3 classes=10 depth=34)"));
   CHECK(!deeper.coverage().missing.empty());
   CHECK_THROWS_AS(deeper.write(folder.file("x.h5")), IoError);
+  const Conversion other(spec("resnet_cifar(in=3 classes=10 depth=20)"));  // has no library
+  CHECK(other.coverage().library.empty());
+  CHECK(other.coverage().loaded.empty());
   write_bytes(folder.file("config.json"), bytes_from(reference.configuration()));
   const Conversion described(recognised(folder.path()));
   CHECK(described.coverage().complete());
@@ -78,7 +81,7 @@ TEST_CASE("images: without a configuration the names of a library are told by a 
   for (const Case& c :
        {Case{"vit", "timm"}, Case{"deit", "timm"}, Case{"vit_avg", "timm"}, Case{"vit_transformers", "transformers"},
         Case{"vit_states", "transformers"}, Case{"deit_transformers", "transformers"}, Case{"dinov2", "transformers"},
-        Case{"resnet_early", "transformers"}}) {
+        Case{"dinov2_registers", "transformers"}, Case{"resnet_early", "transformers"}}) {
     CAPTURE(std::string(c.fixture));
     const TemporaryFolder folder;
     const Reference reference(c.fixture);
@@ -107,6 +110,12 @@ TEST_CASE("images: what a configuration says and Retort does not do is refused b
   check(refusal("resnet_basic", {{"hidden_sizes", 8}}), "hidden_sizes", "list");
   check(refusal("resnet_basic", {{"id2label", 5}}), "id2label", "object");
   check(refusal("resnet_basic", {{"groups", 2}}), "groups", "does not know");
+  const TemporaryFolder headless;
+  save_foreign(Reference("resnet_basic"), headless, DType::f32, [](const std::string& name) {
+    return name.starts_with("classifier") ? "other" + name : name.substr(std::string("resnet.").size());
+  });
+  check(error_text<ConfigError>([&] { Conversion{recognised(headless.path())}; }), "architectures", "no classifier");
+  check(refusal("resnet18", {{"num_classes", 0}, {"model_args", nullptr}}), "num_classes", "without a classifier");
   check(refusal("vit_transformers", {{"patch_size", {8, 4}}}), "patch_size", "8 x 4");
   check(refusal("vit_transformers", {{"image_size", {8, 8, 8}}}), "image_size", "a height and a width");
   check(refusal("vit_transformers", {{"hidden_act", "mish"}}), "hidden_act", "mish");

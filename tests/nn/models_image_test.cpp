@@ -5,10 +5,13 @@
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
+#include "autograd/tape.h"
 #include "distill/train/models.h"
 #include "nn/models/clip.h"
 #include "nn/models/resnet.h"
 #include "nn/models/vit.h"
+#include "tensor/transfer.h"
+#include "tests/emulators.h"
 #include "tests/nn/reference.h"
 
 using namespace retort;
@@ -161,5 +164,60 @@ TEST_CASE("models: a text of clip ends at its end token, and corners of clip's k
   for (const char* fixture : {"clip_text", "clip_text_end", "clip_vision", "clip_vision_states"}) {
     const auto filled = Reference(fixture).model(DType::f32);
     CHECK(build_model(parse_call(filled->arch(), "test"), {})->arch() == filled->arch());
+  }
+}
+
+TEST_CASE("models: encoders stop after their taps, compute in bf16 close to f32, on meta and on an emulated GPU") {
+  struct Case {
+    std::string arch;
+    Tensor x;
+    TapId tap;
+  };
+  const auto tokens = [](std::vector<std::int64_t> ids) { return Tensor::of<std::int64_t>(ids, {2, 4}); };
+  std::vector<double> u(2 * 3 * 8 * 12);
+  fill_uniform(std::span(u), Rng(2).stream("image"), 0);
+  const Tensor image = Tensor::from(u, {2, 3, 8, 12}, DType::f32);
+  const std::string sizes = "width=12 depth=2 heads=3 hidden=20";
+  const Case cases[] = {
+      {"roberta(vocab=9 context=8 pool=mean norm=unit " + sizes + ")", tokens({3, 4, 1, 1, 5, 6, 7, 1}), {"blocks.0"}},
+      {"clip_text(vocab=9 context=8 end=7 norm=unit scale=learned " + sizes + ")",
+       tokens({3, 4, 7, 1, 5, 6, 1, 7}),
+       {"blocks.1.mlp", "pre_act"}},
+      {"clip_vision(image=8x12 patch=4 norm=unit " + sizes + ")", image, {"tower.pre_norm"}},
+      {"dinov2(image=16 patch=4 registers=2 act=swiglu resample=antialias " + sizes + ")",
+       image,
+       {"blocks.0.mlp", "pre_act"}},
+      {"resnet(stem=8 widths=16x32 blocks=1x1 stride=first)", image, {"stages.0"}}};
+  for (const Case& c : cases) {
+    CAPTURE(c.arch);
+    const auto model = built(c.arch);
+    Ctx whole, early;
+    whole.wanted = early.wanted = {c.tap};
+    early.stop_after_taps = true;
+    const Tensor y = model->forward(c.x, whole);
+    CHECK_FALSE(model->forward(c.x, early).defined());
+    REQUIRE(early.tapped.size() == 1);
+    CHECK(early.tapped[0].values() == whole.tapped[0].values());
+    const auto error = [&](const Tensor& z) {
+      return std::sqrt(sum(square(cast(z, DType::f32) - y)).item() / sum(square(y)).item());
+    };
+    const auto there = model->clone();
+    const Device device = emulator(gpu::Schedule::forward);
+    move_to(*there, device);
+    Ctx plain, low;
+    const bool text = c.x.dtype() == DType::i64;
+    CHECK(error(to(there->forward(text ? c.x : to(c.x, device), plain), kCpu)) < 1e-5);
+    set_shadows(*model, DType::bf16);
+    low.compute = DType::bf16;
+    const double rounded = error(model->forward(text ? c.x : cast(c.x, DType::bf16), low));
+    CHECK(rounded < 0.05);
+    CHECK(rounded > 1e-6);
+    move_to(*model, kMeta);
+    Tape tape;
+    Leaves leaves(tape);
+    Ctx meta;
+    meta.training = true;
+    meta.leaves = &leaves;
+    CHECK(model->forward(Tensor::empty(c.x.shape(), c.x.dtype(), kMeta), meta).shape() == y.shape());
   }
 }
