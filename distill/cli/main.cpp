@@ -35,7 +35,8 @@ constexpr const char* kSampleFooter =
 
 template <class Options>
 void add_language_model_options(CLI::App* sub, Options& o) {
-  sub->add_option("--tokenizer", o.tokenizer, "tokenizer.json, GGUF, or bytes; left out: the checkpoint's");
+  sub->add_option("--tokenizer", o.tokenizer,
+                  "tokenizer.json, tokenizer.model, GGUF, checkpoint, or bytes; left out: the checkpoint's");
   sub->add_option("--dtype", o.dtype, "to compute in")->check(CLI::IsMember({"f32", "bf16", "f64"}));
   sub->add_option("--role", o.role, "which, where the checkpoint has several");
 }
@@ -166,7 +167,7 @@ int main(int argc, char** argv) {
   CLI::App* tokenizing = add("tokenize", "Count a text's tokens and look whether they spell it", nullptr, false, false,
                              [&] { return cli::tokenize(target, tokenizer, ids); });
   tokenizing->add_option("file", target, "text in UTF-8")->required();
-  tokenizing->add_option("tokenizer", tokenizer, "tokenizer.json or GGUF")->required();
+  tokenizing->add_option("tokenizer", tokenizer, "tokenizer.json, tokenizer.model, GGUF or checkpoint")->required();
   tokenizing->add_flag("--ids", ids, "print the ids of each line");
   cli::SampleOptions sampled;
   bool greedy = false;
