@@ -18,6 +18,7 @@ constexpr const char* kFooter =
     "  retort plan fashion_kd                   memory and steps before anything runs\n"
     "  retort inspect model.safetensors         tensors and metadata of a file, of any format; checksums of ours\n"
     "  retort convert model.gguf model.h5       a checkpoint from another program's file, all tensors accounted for\n"
+    "  retort sample model.h5 'Once upon a time'  what a language model writes; also retort eval model.h5 --data FILE\n"
     "  retort methods kd                        formula, roles and phases of a method\n"
     "Exit codes: 0 done, 1 stopped or unknown, 2 job or command line, 3 files, 10-18 other errors (see README).";
 
@@ -31,6 +32,56 @@ constexpr const char* kSampleFooter =
     "A single text is printed as it is written, several with their prompts. Draws depend on the seed, the prompt's "
     "place\n"
     "and the position alone, so that --batch changes no text.";
+
+template <class Options>
+void add_language_model_options(CLI::App* sub, Options& o) {
+  sub->add_option("--tokenizer", o.tokenizer,
+                  "tokenizer.json, tokenizer.model, GGUF, checkpoint, or bytes; left out: the checkpoint's");
+  sub->add_option("--dtype", o.dtype, "to compute in")->check(CLI::IsMember({"f32", "bf16", "f64"}));
+  sub->add_option("--role", o.role, "which, where the checkpoint has several");
+}
+
+/// What measuring a checkpoint on texts adds to `eval`.
+void add_eval_options(CLI::App* sub, retort::cli::EvalTextsOptions& o) {
+  CLI::Option* data =
+      sub->add_option("--data", o.data, "a text, or .jsonl with {\"text\"} on each line: perplexity of a checkpoint");
+  sub->add_option("--chat", o.chat, "lines have {\"messages\"}, whose answers count: auto, chatml, llama3 ..");
+  sub->add_option("--window", o.window, "tokens that are read at a time; left out: at most 1024")
+      ->check(CLI::PositiveNumber);
+  sub->add_option("--stride", o.stride, "tokens between windows; left out: half of one")->check(CLI::PositiveNumber);
+  add_language_model_options(sub, o);
+  data->excludes(sub->get_option("--best"))->excludes(sub->get_option("overrides"));
+  for (const char* name : {"--chat", "--window", "--stride", "--tokenizer", "--dtype", "--role"})
+    sub->get_option(name)->needs(data);
+  sub->footer(
+      "Examples:\n"
+      "  retort eval runs/slower --best\n"
+      "  retort eval smol.h5 --data notes.txt --window 2048 --stride 512\n"
+      "  retort eval smol.h5 --data chats.jsonl --chat auto");
+}
+
+void add_sample_options(CLI::App* sub, retort::cli::SampleOptions& o, bool& greedy) {
+  sub->add_option("checkpoint", o.checkpoint, "of retort convert --into, or a run's model.h5")->required();
+  sub->add_option("prompts", o.prompts, "texts to go on from; left out: --file, or standard input as one");
+  sub->add_option("--file", o.file, "a prompt on each line");
+  sub->add_option("--tokens", o.tokens, "at most so many for each")->check(CLI::PositiveNumber);
+  sub->add_flag("--greedy", greedy, "always the likeliest token");
+  const auto number = [&](const char* name, double& value, double least, double most, const char* what) {
+    sub->add_option(name, value, what)->check(CLI::Range(least, most))->capture_default_str();
+  };
+  number("--temperature", o.sampling.temperature, 0, 1e6, "divides the logits; 0 is --greedy");
+  number("--top-p", o.sampling.top_p, 1e-9, 1, "of the likeliest tokens, those that reach this probability");
+  number("--min-p", o.sampling.min_p, 0, 1, "of the likeliest token's probability at least this share");
+  sub->add_option("--top-k", o.sampling.top_k, "of so many likeliest tokens; 0: of all")->check(CLI::NonNegativeNumber);
+  sub->add_option("--seed", o.seed, "of the draws: seed, prompt and position give the number");
+  sub->add_option("--count", o.count, "continuations of each prompt")->check(CLI::PositiveNumber);
+  sub->add_option("--batch", o.batch, "how many are written at a time")->check(CLI::PositiveNumber);
+  sub->add_option("--stop", o.stops, "a text before which to end; may be given again")->allow_extra_args(false);
+  sub->add_option("--chat", o.chat, "prompts are questions: auto (the model's own format), chatml, llama3, mistral ..");
+  sub->add_option("--system", o.system, "with --chat: what the system says first");
+  add_language_model_options(sub, o);
+  sub->footer(kSampleFooter);
+}
 
 int guarded(const std::function<int()>& command) {
   try {
@@ -83,31 +134,13 @@ int main(int argc, char** argv) {
   add("capture", "Write a teacher's likeliest tokens on a job's texts to files", "job", true, true,
       [&] { return cli::capture(target, overrides); });
   cli::EvalTextsOptions texts;
-  const auto add_language_model = [](CLI::App* sub, auto& options) {
-    sub->add_option("--tokenizer", options.tokenizer, "tokenizer.json, GGUF, or bytes; left out: the checkpoint's");
-    sub->add_option("--dtype", options.dtype, "to compute in")->check(CLI::IsMember({"f32", "bf16", "f64"}));
-    sub->add_option("--role", options.role, "which, where the checkpoint has several");
-  };
   CLI::App* evaluating = add("eval", "Evaluate the roles of a run folder or a job, or a language model on texts",
                              "run_or_job", true, true, [&] {
                                texts.checkpoint = target;
                                return texts.data.empty() ? cli::eval(target, overrides, best) : cli::eval_texts(texts);
                              });
   evaluating->add_flag("--best", best, "the best checkpoint instead of the newest");
-  evaluating->add_option("--data", texts.data,
-                         "a text, or .jsonl with {\"text\"} on each line: perplexity of a checkpoint");
-  evaluating->add_option("--chat", texts.chat,
-                         "lines have {\"messages\"}, whose answers count: auto, chatml, llama3 ..");
-  evaluating->add_option("--window", texts.window, "tokens that are read at a time; left out: at most 1024")
-      ->check(CLI::PositiveNumber);
-  evaluating->add_option("--stride", texts.stride, "tokens between windows; left out: half of one")
-      ->check(CLI::PositiveNumber);
-  add_language_model(evaluating, texts);
-  evaluating->footer(
-      "Examples:\n"
-      "  retort eval runs/slower --best\n"
-      "  retort eval smol.h5 --data notes.txt --window 2048 --stride 512\n"
-      "  retort eval smol.h5 --data chats.jsonl --chat auto");
+  add_eval_options(evaluating, texts);
   add("inspect", "List what a file of tensors holds: HDF5, safetensors, GGUF, PyTorch", "file", true, false,
       [&] { return cli::inspect(target); });
   cli::ConvertOptions convert;
@@ -136,7 +169,7 @@ int main(int argc, char** argv) {
   CLI::App* tokenizing = add("tokenize", "Count a text's tokens and look whether they spell it", nullptr, false, false,
                              [&] { return cli::tokenize(target, tokenizer, ids); });
   tokenizing->add_option("file", target, "text in UTF-8")->required();
-  tokenizing->add_option("tokenizer", tokenizer, "tokenizer.json or GGUF")->required();
+  tokenizing->add_option("tokenizer", tokenizer, "tokenizer.json, tokenizer.model, GGUF or checkpoint")->required();
   tokenizing->add_flag("--ids", ids, "print the ids of each line");
   cli::SampleOptions sampled;
   bool greedy = false;
@@ -144,29 +177,7 @@ int main(int argc, char** argv) {
     if (greedy) sampled.sampling.temperature = 0;
     return cli::sample(sampled);
   });
-  sampling->add_option("checkpoint", sampled.checkpoint, "of retort convert --into, or a run's model.h5")->required();
-  sampling->add_option("prompts", sampled.prompts, "texts to go on from; left out: --file, or standard input as one");
-  sampling->add_option("--file", sampled.file, "a prompt on each line");
-  sampling->add_option("--tokens", sampled.tokens, "at most so many for each")->check(CLI::PositiveNumber);
-  sampling->add_flag("--greedy", greedy, "always the likeliest token");
-  const auto number = [&](const char* name, double& value, double least, double most, const char* what) {
-    sampling->add_option(name, value, what)->check(CLI::Range(least, most))->capture_default_str();
-  };
-  number("--temperature", sampled.sampling.temperature, 0, 1e6, "divides the logits; 0 is --greedy");
-  number("--top-p", sampled.sampling.top_p, 1e-9, 1, "of the likeliest tokens, those that reach this probability");
-  number("--min-p", sampled.sampling.min_p, 0, 1, "of the likeliest token's probability at least this share");
-  sampling->add_option("--top-k", sampled.sampling.top_k, "of so many likeliest tokens; 0: of all")
-      ->check(CLI::NonNegativeNumber);
-  sampling->add_option("--seed", sampled.seed, "of the draws: seed, prompt and position give the number");
-  sampling->add_option("--count", sampled.count, "continuations of each prompt")->check(CLI::PositiveNumber);
-  sampling->add_option("--batch", sampled.batch, "how many are written at a time")->check(CLI::PositiveNumber);
-  sampling->add_option("--stop", sampled.stops, "a text before which to end; may be given again")
-      ->allow_extra_args(false);
-  sampling->add_option("--chat", sampled.chat,
-                       "prompts are questions: auto (the model's own format), chatml, llama3, mistral ..");
-  sampling->add_option("--system", sampled.system, "with --chat: what the system says first");
-  add_language_model(sampling, sampled);
-  sampling->footer(kSampleFooter);
+  add_sample_options(sampling, sampled, greedy);
   CLI::App* methods = add("methods", "List the built-in methods, or describe one", "name", false, false, [&] {
     if (missing) return cli::missing_methods();
     if (check) return cli::check_methods(target);

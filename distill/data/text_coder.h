@@ -9,7 +9,7 @@ inline constexpr std::int64_t kPassageMark = 256;
 
 /// From the `data` section of a job; without `tokenizer` tokens are bytes and one mark (vocabulary 257):
 ///
-///     {tokenizer: tokenizer.json or GGUF, end: TOKEN, begin: TOKEN, vocab: n}
+///     {tokenizer: FILE (io/tokenizer.h), end: TOKEN, begin: TOKEN, vocab: n}
 ///
 /// `end` is the token, as the file writes it, that closes a text; `begin` the one before it: without, a text stands
 /// between two `end`, and one of them parts neighbours. `vocab` are the rows of the models' tables, where they have

@@ -117,4 +117,7 @@ TEST_CASE("perplexity: files of texts and of lines, and the program") {
   CHECK(contains(chat.output, "3 bytes"));
   CHECK(run({"--data", folder.file("c.jsonl"), "--chat", "auto"}).exit_code == 2);
   CHECK(run({"--data", folder.file("a.txt"), "--window", "100"}).exit_code == 2);
+  // What the one kind of evaluation knows and the other does not is refused.
+  CHECK(run({"--window", "8"}).exit_code == 2);
+  CHECK(run({"--data", folder.file("a.txt"), "run.device=cpu"}).exit_code == 2);
 }

@@ -1,4 +1,4 @@
-// tests/fuzz/tokenizer_fuzz.cpp -- tokenizer.json, tokenizer.model and GGUF metadata; what opens turns a text into ids and back.
+// tests/fuzz/tokenizer_fuzz.cpp -- tokenizer.json, tokenizer.model, GGUF; what opens turns a text into ids and back.
 #include "io/tokenizer.h"
 #include "tests/fuzz/fuzz_file.h"
 

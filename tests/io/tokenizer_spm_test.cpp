@@ -72,6 +72,33 @@ TEST_CASE("io/tokenizer spm: the same tokenizer from a GGUF file") {
   CHECK(std::vector<std::int64_t>(ids.begin() + 1, ids.end()) == from_gguf.encode("word", false));
 }
 
+TEST_CASE("io/tokenizer spm: the best merge is made first, of equal ones the leftmost, and never with a user's piece") {
+  SpmModel model;
+  model.bpe = true;
+  model.prefix = false;
+  const auto add = [&](const char* text, double score, SpmType type = SpmType::normal) {
+    model.pieces.push_back({text, score, type});
+  };
+  add("<unk>", 0, SpmType::unknown);
+  add("a", -9);
+  add("b", -9);
+  add("aa", -2);
+  add("ab", -1);
+  add("ba", -1);
+  add("bb", 0, SpmType::user_defined);
+  add("bba", -.5);
+  const Tokenizer t(make_spm(model, "m"));
+  using Ids = std::vector<std::int64_t>;
+  CHECK(t.encode("aaa") == Ids{3, 1});
+  CHECK(t.encode("aab") == Ids{1, 4});
+  CHECK(t.encode("aba") == Ids{4, 1});
+  CHECK(t.encode("abba") == Ids{1, 6, 1});
+  CHECK(t.encode("axya") == Ids{1, 0, 1});
+  model.byte_fallback = true;
+  for (const char* byte : {"<0xC3>", "<0xA9>"}) add(byte, 0, SpmType::byte);
+  CHECK(Tokenizer(make_spm(model, "m")).encode("a\u00e9x<0xC3>").size() == 4);
+}
+
 TEST_CASE("io/tokenizer spm: what a file must not say is refused by its place") {
   CHECK(refusal(piece("<unk>", 2) + piece("a")).empty());
   CHECK(contains(refusal(piece("a") + piece("a")), "\"a\""));
