@@ -15,9 +15,7 @@ StepCapture::StepCapture(Device device) : device_(device) {
   GpuDevice::of(device).use([&](gpu::Device& gpu, gpu::Stream) { graphs_ = std::make_unique<gpu::GraphTable>(gpu); });
 }
 
-StepCapture::~StepCapture() {
-  GpuDevice::of(device_).use([&](gpu::Device&, gpu::Stream) { graphs_.reset(); });
-}
+StepCapture::~StepCapture() { GpuDevice::of(device_).let_go(std::move(graphs_)); }
 
 void StepCapture::run(const std::string& name, const std::function<void()>& step) {
   Plan& plan = plans_[name];

@@ -188,6 +188,16 @@ void GpuDevice::abandon(RecordedStep& step) noexcept {
   step_ = nullptr;
 }
 
+void GpuDevice::let_go(std::unique_ptr<gpu::GraphTable> graphs) noexcept {
+  const std::lock_guard lock(mutex_);
+  try {
+    gpu_->synchronize();
+  } catch (const std::exception& error) {
+    if (late_.empty()) late_ = error.what();
+  }
+  graphs.reset();
+}
+
 Arena& GpuDevice::arena(std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
   if (!arenas_.empty() && arenas_.back()->bytes() >= bytes) return *arenas_.back();

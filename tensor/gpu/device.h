@@ -62,6 +62,8 @@ class GpuDevice {
   void begin(RecordedStep& step);
   void end(RecordedStep& step);
   void abandon(RecordedStep& step) noexcept;
+  /// Destroys captures, once all work is done. What that finds wrong is thrown by the next call.
+  void let_go(std::unique_ptr<gpu::GraphTable> graphs) noexcept;
   /// What a step needs of the device underneath.
   StepPlace place();
   /// The arena of all steps, at least that large: the same one until a larger one is asked for.

@@ -1,12 +1,15 @@
 // tests/tensor/capture_test.cpp -- steps on an emulated GPU that are captured end as they do without captures.
 //
 // What each wait, slot and hold is for, and which case fails without it:
-//   GraphTable::replay waits for the last replay     "cuda_kernels: a section that comes again .."
-//   GraphTable::replay fills its slots               "capture: keys, rates and uploads .."
-//   download and synchronize flush                   "capture: a step's memory .."
-//   large uploads flush                              "capture: keys, rates and uploads .."
-//   releases wait for noted work                     "capture: memory that a step gives back .."
-//   Arena::take refuses what is in use               "capture: what outlives a step .."
+//   replay waits for the last one, which is recorded   "keys, rates and uploads .."
+//   replay fills its slots                             the same
+//   a section is compared by values too                "a value of the host .."
+//   large uploads and synchronize flush                "large uploads and waits .."
+//   download flushes                                   "a step's memory .."
+//   the end of a step flushes                          "long steps are cut .."
+//   releases wait for noted work                       "memory that a step gives back .."
+//   Arena::take refuses what is in use                 "what outlives a step .."
+//   an error runs what was noted before it             "other shapes, errors .."
 #include "tensor/gpu/capture.h"
 
 #include <doctest/doctest.h>
