@@ -12,8 +12,8 @@ namespace retort {
 
 class StepCapture;
 
-/// run.capture: whether steps on a GPU are captured and replayed. `automatic` captures what repeats and runs the rest as
-/// it comes; with `on` a phase that does not repeat is an error.
+/// run.capture: whether steps on a GPU are captured and replayed. `automatic` captures what repeats and runs the rest
+/// as it comes; with `on` a phase that does not repeat is an error.
 enum class Capture : std::uint8_t { automatic, on, off };
 
 class Trainer {

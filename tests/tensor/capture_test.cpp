@@ -14,8 +14,10 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
 #include <set>
+#include <thread>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
@@ -272,6 +274,32 @@ TEST_CASE("capture: memory that a step gives back and got from outside waits for
       CHECK(values_of(held) == want);
     }
   }
+}
+
+TEST_CASE("capture: other threads may use the device while a step is on") {
+  const Device emu = emulator(gpu::Schedule::random);
+  StepCapture capture(emu);
+  const Tensor x = numbers({32}, 1), there = to(x, emu), sum = Tensor::zeros({32}, DType::f32, emu);
+  const std::vector<double> doubled = values_of(x * 2.0);
+  std::atomic<int> wrong = 0;
+  std::atomic<bool> stop = false;
+  std::thread other([&] {
+    for (Tensor kept; !stop;) {
+      const Tensor own = to(x, emu);
+      kept = own + own;  // it lives from step to step
+      if (values_of(kept) != doubled) ++wrong;
+    }
+  });
+  for (int i = 0; i < 200; ++i)
+    capture.run("step", [&] {
+      const Tensor twice = there + there;
+      accumulate_(sum, twice);
+      if (values_of(twice) != doubled) ++wrong;
+    });
+  stop = true;
+  other.join();
+  CHECK(wrong == 0);
+  CHECK(values_of(sum * 0.0025)[7] == doctest::Approx(x.values()[7]).epsilon(1e-4));
 }
 
 TEST_CASE("capture: other shapes, errors and steps within steps leave the device as it was") {
