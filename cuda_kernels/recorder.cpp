@@ -3,8 +3,6 @@
 #include <cstring>
 #include <utility>
 
-#include "cuda_kernels/emulate/device.h"
-
 namespace retort::gpu {
 
 namespace {
@@ -77,7 +75,7 @@ std::string difference(const Section& before, const Section& now) {
     const Piece &a = before[i], &b = now[i];
     if (a.same(b)) continue;
     const std::string where = "piece " + std::to_string(i) + ", " + b.name;
-    if (std::string(a.name) != b.name) return where + ": was " + a.name + " before";
+    if (std::string_view(a.name) != b.name) return where + ": was " + a.name + " before";
     if (a.ends != b.ends || a.ends.empty()) return where + ": addresses or sizes differ";
     std::size_t begin = 0;
     for (std::size_t k = 0; k < a.ends.size(); begin = a.ends[k++])
@@ -165,7 +163,7 @@ void run_eagerly(const Section& section, Device& device, Stream stream, const Up
 GraphTable::~GraphTable() {
   try {
     forget();
-  } catch (const Error&) {  // of work that was put in before: whoever waits next is told
+  } catch (const Error&) {
   }
 }
 

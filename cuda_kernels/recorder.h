@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cuda_kernels/gpu.h"
@@ -20,7 +21,7 @@ struct Piece {
   std::function<void(Device& device, Stream stream)> put;  ///< empty: an upload
   void* to = nullptr;
   std::vector<std::byte> bytes;
-  bool same(const Piece& other) const { return identity == other.identity && std::string(name) == other.name; }
+  bool same(const Piece& other) const { return identity == other.identity && std::string_view(name) == other.name; }
 };
 using Section = std::vector<Piece>;
 
@@ -92,6 +93,7 @@ class GraphTable {
   explicit GraphTable(Device& device, std::size_t most = 512) : device_(device), most_(most) {}
   GraphTable(const GraphTable&) = delete;
   GraphTable& operator=(const GraphTable&) = delete;
+  /// Waits for the device. What that finds wrong is lost here: wait before.
   ~GraphTable();
 
   /// Runs a section in the stream; true when that was a replay.

@@ -184,7 +184,7 @@ std::string Trainer::step_name() const {
 
 Metrics Trainer::advance() {
   if (finished()) throw InternalError("trainer: advanced past the end of its plan");
-  Metrics metrics = capture_ ? captured_step() : run_step();
+  Metrics metrics = capture_ ? run_captured_step() : run_step();
   if (phase_step_ >= phase().steps) {
     finish_phase();
     begin_phase();
@@ -192,7 +192,7 @@ Metrics Trainer::advance() {
   return metrics;
 }
 
-Metrics Trainer::captured_step() {
+Metrics Trainer::run_captured_step() {
   constexpr std::int64_t kTrials = 8;
   const std::string name = step_name();
   Metrics metrics;

@@ -71,7 +71,7 @@ class Trainer {
 
   void begin_phase();
   Metrics run_step();
-  Metrics captured_step();
+  Metrics run_captured_step();
   /// The running phase and which of its updates are due: steps of one name are expected to repeat.
   std::string step_name() const;
   Clock clock() const;

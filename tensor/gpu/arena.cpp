@@ -1,7 +1,6 @@
 #include "tensor/gpu/arena.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace retort {
 

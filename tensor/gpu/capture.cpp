@@ -15,16 +15,14 @@ StepCapture::StepCapture(Device device) : device_(device) {
   GpuDevice::of(device).use([&](gpu::Device& gpu, gpu::Stream) { graphs_ = std::make_unique<gpu::GraphTable>(gpu); });
 }
 
-StepCapture::~StepCapture() {
-  GpuDevice::of(device_).use([&](gpu::Device&, gpu::Stream) { graphs_.reset(); });
-}
+StepCapture::~StepCapture() { GpuDevice::of(device_).let_go(std::move(graphs_)); }
 
 void StepCapture::run(const std::string& name, const std::function<void()>& step) {
   Plan& plan = plans_[name];
   Report& report = reports_[name];
   GpuDevice& device = GpuDevice::of(device_);
-  Arena* const arena = plan.memory ? &device.arena(plan.arena_bytes) : nullptr;
-  RecordedStep notes(device.place(), *graphs_, plan.memory ? &*plan.memory : nullptr, arena, plan.before);
+  const bool planned = plan.memory.has_value();
+  RecordedStep notes(device.place(), *graphs_, planned ? &*plan.memory : nullptr, plan.arena_bytes, plan.before);
   device.begin(notes);
   try {
     step();
@@ -37,7 +35,7 @@ void StepCapture::run(const std::string& name, const std::function<void()>& step
   report.sections = static_cast<std::int64_t>(notes.sections().size());
   report.replayed = notes.replayed();
   report.replays += notes.replayed();
-  report.reason = arena ? notes.reason() : "its memory is planned";
+  report.reason = planned ? notes.reason() : "its memory is planned";
   plan.before = std::move(notes.sections());
   report.unsettled = report.settled() ? 0 : report.unsettled + 1;
   if (!plan.memory) {
@@ -48,8 +46,7 @@ void StepCapture::run(const std::string& name, const std::function<void()>& step
   plan.arena_bytes += 2 * notes.missing_bytes();  // with room for gaps
   report.arena_bytes = plan.arena_bytes;
   // The first step of a program may be special. Later ones that differ from time to time keep to the plan they have.
-  const bool outlived = arena && !arena->idle();
-  if ((outlived && plan.made < 4) || (arena && !notes.by_plan() && plan.made < 2)) plan.memory.reset();
+  if ((notes.outlived() && plan.made < 4) || (planned && !notes.by_plan() && plan.made < 2)) plan.memory.reset();
 }
 
 }  // namespace retort

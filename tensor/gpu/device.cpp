@@ -164,15 +164,18 @@ StepPlace GpuDevice::place() {
 }
 
 void GpuDevice::begin(RecordedStep& step) {
-  const std::lock_guard lock(mutex_);
-  if (step_)
-    throw DeviceError("{}: a step is captured already; hint: one trainer at a time, or run.capture=off", device_.str());
-  step_ = &step;
+  use([&](gpu::Device&, gpu::Stream) {
+    if (step_)
+      throw DeviceError("{}: a step is captured already; hint: one trainer at a time, or run.capture=off",
+                        device_.str());
+    if (step.arena_bytes() > 0) step.use(arena(step.arena_bytes()));
+    step_ = &step;
+  });
 }
 
 void GpuDevice::end(RecordedStep& step) {
   use([&](gpu::Device&, gpu::Stream) {
-    step.flush();
+    step.finish();
     step_ = nullptr;
   });
 }
@@ -188,8 +191,17 @@ void GpuDevice::abandon(RecordedStep& step) noexcept {
   step_ = nullptr;
 }
 
-Arena& GpuDevice::arena(std::int64_t bytes) {
+void GpuDevice::let_go(std::unique_ptr<gpu::GraphTable> graphs) noexcept {
   const std::lock_guard lock(mutex_);
+  try {
+    gpu_->synchronize();
+  } catch (const std::exception& error) {
+    if (late_.empty()) late_ = error.what();
+  }
+  graphs.reset();
+}
+
+Arena& GpuDevice::arena(std::int64_t bytes) {
   if (!arenas_.empty() && arenas_.back()->bytes() >= bytes) return *arenas_.back();
   std::erase_if(arenas_, [&](const std::unique_ptr<Arena>& old) {
     if (old->idle()) gpu_->release(old->memory(), gpu_->default_stream());

@@ -62,10 +62,10 @@ class GpuDevice {
   void begin(RecordedStep& step);
   void end(RecordedStep& step);
   void abandon(RecordedStep& step) noexcept;
+  /// Destroys captures, once all work is done. What that finds wrong is thrown by the next call.
+  void let_go(std::unique_ptr<gpu::GraphTable> graphs) noexcept;
   /// What a step needs of the device underneath.
   StepPlace place();
-  /// The arena of all steps, at least that large: the same one until a larger one is asked for.
-  Arena& arena(std::int64_t bytes);
 
   /// "emu: emulator, compute capability 9.0, 1.0 GiB", for reports.
   std::string str() const;
@@ -93,6 +93,8 @@ class GpuDevice {
   GpuDevice(Device device, std::unique_ptr<gpu::Device> gpu);
   gpu::Device& door();
   void after_use();
+  /// The arena of all steps, at least that large: the same one until a larger one is asked for.
+  Arena& arena(std::int64_t bytes);
   /// What `upload` does when it is not noted.
   void upload_now(std::byte* to, const void* from, std::int64_t bytes);
   Staging& staging_for(std::int64_t bytes) { return bytes <= small_.bytes() ? small_ : large_; }

@@ -58,6 +58,11 @@ void RecordedStep::flush() {
   for (std::byte* const memory : std::exchange(releases_, {})) place_.device.release(memory, place_.stream);
 }
 
+void RecordedStep::finish() {
+  flush();
+  outlived_ = arena_ && !arena_->idle();
+}
+
 void RecordedStep::leave() {
   noting_ = false;
   flush();

@@ -1,5 +1,6 @@
 // tensor/gpu/recorded_step.h -- a step while it runs: where its memory comes from, and the work that is noted.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -14,16 +15,20 @@ namespace retort {
 /// as it comes.
 class RecordedStep {
  public:
-  RecordedStep(StepPlace place, gpu::GraphTable& graphs, const ArenaPlan* plan, Arena* arena,
+  RecordedStep(StepPlace place, gpu::GraphTable& graphs, const ArenaPlan* plan, std::int64_t arena_bytes,
                const std::vector<gpu::Section>& before)
       : place_(std::move(place)),
         graphs_(graphs),
         before_(before),
         plan_(plan),
-        arena_(arena),
+        arena_bytes_(plan ? std::max<std::int64_t>(arena_bytes, 1) : 0),
         recorder_(place_.device),
         noting_(plan != nullptr),
         planned_(noting_) {}
+
+  /// What its arena has to hold; 0 without a plan.
+  std::int64_t arena_bytes() const { return arena_bytes_; }
+  void use(Arena& arena) { arena_ = &arena; }
 
   /// Where work goes now.
   gpu::Device& door() { return noting_ ? recorder_ : place_.device; }
@@ -38,11 +43,14 @@ class RecordedStep {
   void flush();
   /// The same when enough is noted for a section.
   void flush_if_full();
+  /// The same at the end of the step.
+  void finish();
   /// From now on work runs as it comes.
   void leave();
 
   const AllocationLog& log() const { return log_; }
   bool by_plan() const { return planned_; }
+  bool outlived() const { return outlived_; }              ///< parts of the arena were in use at its end
   std::int64_t missing_bytes() const { return missing_; }  ///< of the arena
   const std::string& reason() const { return reason_; }    ///< why a section was not replayed; empty: all were
   std::int64_t replayed() const { return replayed_; }
@@ -58,9 +66,10 @@ class RecordedStep {
   gpu::GraphTable& graphs_;
   const std::vector<gpu::Section>& before_;  ///< of the step before this one
   const ArenaPlan* plan_;
-  Arena* arena_;
+  std::int64_t arena_bytes_;
+  Arena* arena_ = nullptr;
   gpu::Recorder recorder_;
-  bool noting_, planned_;
+  bool noting_, planned_, outlived_ = false;
   std::size_t next_ = 0;  ///< allocation of the plan
   AllocationLog log_;
   std::vector<std::byte*> releases_;

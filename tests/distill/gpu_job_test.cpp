@@ -153,6 +153,23 @@ TEST_CASE("gpu job: 20 steps of a GPT on texts of one length repeat, and end as 
   check_task("gkd", overrides, Capture::on, false);
 }
 
+TEST_CASE("gpu job: a phase that does not repeat is an error with run.capture=on, which names what differs") {
+  std::vector<std::string> overrides = kSmallTexts;
+  overrides.insert(overrides.end(), {"job.task=tiny", "run.steps=12", "method.numbers.lambda=1",
+                                     "sources.default.batch=4"});  // responses of ever other lengths
+  const OpenedJob opened = open_job("gkd", overrides);
+  Job job = build_job(opened.config, opened.file, emulator(gpu::Schedule::forward));
+  std::string message;
+  try {
+    trained(job, emulator(gpu::Schedule::forward), Capture::on);
+  } catch (const ConfigError& error) {
+    message = error.what();
+  }
+  CAPTURE(message);
+  CHECK(message.find("phase main (student) does not repeat: section ") != std::string::npos);
+  CHECK(message.find("differ") != std::string::npos);
+}
+
 TEST_CASE("gpu job: 20 steps of a generator, its tracker and a head by DMD2 on Gaussians end as on the processor") {
   check_task("dmd2", {"sources.default.batch=16", "sources.data.batch=16"}, Capture::automatic, false);
 }

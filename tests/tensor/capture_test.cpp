@@ -1,18 +1,23 @@
 // tests/tensor/capture_test.cpp -- steps on an emulated GPU that are captured end as they do without captures.
 //
 // What each wait, slot and hold is for, and which case fails without it:
-//   GraphTable::replay waits for the last replay     "cuda_kernels: a section that comes again .."
-//   GraphTable::replay fills its slots               "capture: keys, rates and uploads .."
-//   download and synchronize flush                   "capture: a step's memory .."
-//   large uploads flush                              "capture: keys, rates and uploads .."
-//   releases wait for noted work                     "capture: memory that a step gives back .."
-//   Arena::take refuses what is in use               "capture: what outlives a step .."
+//   replay waits for the last one, which is recorded   "keys, rates and uploads .."
+//   replay fills its slots                             the same
+//   a section is compared by values too                "a value of the host .."
+//   large uploads and synchronize flush                "large uploads and waits .."
+//   download flushes                                   "a step's memory .."
+//   the end of a step flushes                          "long steps are cut .."
+//   releases wait for noted work                       "memory that a step gives back .."
+//   Arena::take refuses what is in use                 "what outlives a step .."
+//   an error runs what was noted before it             "other shapes, errors .."
 #include "tensor/gpu/capture.h"
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
 #include <set>
+#include <thread>
 
 #include "autograd/ops/arithmetic.h"
 #include "autograd/ops/elementwise.h"
@@ -269,6 +274,32 @@ TEST_CASE("capture: memory that a step gives back and got from outside waits for
       CHECK(values_of(held) == want);
     }
   }
+}
+
+TEST_CASE("capture: other threads may use the device while a step is on") {
+  const Device emu = emulator(gpu::Schedule::random);
+  StepCapture capture(emu);
+  const Tensor x = numbers({32}, 1), there = to(x, emu), sum = Tensor::zeros({32}, DType::f32, emu);
+  const std::vector<double> doubled = values_of(x * 2.0);
+  std::atomic<int> wrong = 0;
+  std::atomic<bool> stop = false;
+  std::thread other([&] {
+    for (Tensor kept; !stop;) {
+      const Tensor own = to(x, emu);
+      kept = own + own;  // it lives from step to step
+      if (values_of(kept) != doubled) ++wrong;
+    }
+  });
+  for (int i = 0; i < 200; ++i)
+    capture.run("step", [&] {
+      const Tensor twice = there + there;
+      accumulate_(sum, twice);
+      if (values_of(twice) != doubled) ++wrong;
+    });
+  stop = true;
+  other.join();
+  CHECK(wrong == 0);
+  CHECK(values_of(sum * 0.0025)[7] == doctest::Approx(x.values()[7]).epsilon(1e-4));
 }
 
 TEST_CASE("capture: other shapes, errors and steps within steps leave the device as it was") {
