@@ -188,8 +188,7 @@ class CudaDevice final : public Device {
     static_cast<void>(held.release());
   }
 
-  void call_library(const char* name, const std::string&, std::function<void()>, std::vector<Access>,
-                    Stream) override {
+  void call_library(const char* name, const std::string&, std::function<void()>, std::vector<Access>, Stream) override {
     throw StateError(std::string(name) + ": answers of the host are the emulator's");
   }
 
