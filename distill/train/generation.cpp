@@ -128,10 +128,10 @@ GeneratedRow run_row(const Generation& g, const Generation::Row& row, const Setu
   const auto show = [&](const Tensor& x, std::int64_t i) {
     shown.push_back(on_host(copy_of(slice(x, 0, 0, std::min(drawing.rows(i), kShown - i * g.batch)))));
   };
-  for (std::int64_t k = 0; k < row.seeds && (g.reference || k == 0); ++k) {
+  for (std::int64_t k = 0; k < (g.reference ? row.seeds : 0); ++k) {
     FeatureMoments moments;
     in_turn(
-        ranks, g.reference ? drawing.batches() : 0,
+        ranks, drawing.batches(),
         [&](std::int64_t i) {
           const DrawnSamples drawn = drawing.draw(k, i);
           if (!ranks && k == 0 && i < shown_batches) show(drawn.x, i);
@@ -143,13 +143,13 @@ GeneratedRow run_row(const Generation& g, const Generation::Row& row, const Setu
           result.calls = static_cast<std::int64_t>(numbers.back());
           add_told(moments, numbers.first(numbers.size() - 1));
         });
-    if (g.reference) result.distances.push_back(frechet_distance(moments, reference));
+    result.distances.push_back(frechet_distance(moments, reference));
   }
   if (shown.empty() && (!ranks || ranks->rank() == 0))  // not judged, or drawn by others
-    for (std::int64_t i = 0; i < shown_batches; ++i) {
+    for (std::int64_t i = 0; i < (g.reference ? shown_batches : drawing.batches()); ++i) {
       const DrawnSamples drawn = drawing.draw(0, i);
       result.calls = drawn.calls;
-      show(drawn.x, i);
+      if (i < shown_batches) show(drawn.x, i);
     }
   if (!shown.empty()) result.shown = concat(shown, 0);
   result.spread = spread_of(result.distances);
