@@ -64,12 +64,19 @@ void rescale(RotaryConfig& rotary, const Call& call) {
   args.done();
 }
 
-CausalLmConfig common(CallArgs& args, const ModelSizes& sizes, CausalLmConfig c) {
-  c.vocab = args.integer("vocab", sizes.classes, kSize);
-  c.context = args.integer("context", c.context, kSize);
+/// What every stack of blocks is told.
+template <class C>
+void read_blocks(CallArgs& args, C& c) {
   c.width = args.integer("width", c.width, kSize);
   c.depth = args.integer("depth", c.depth, kSize);
   c.heads = args.integer("heads", c.heads, kSize);
+  c.hidden = args.integer("hidden", 4 * c.width, kSize);
+}
+
+CausalLmConfig common(CallArgs& args, const ModelSizes& sizes, CausalLmConfig c) {
+  c.vocab = args.integer("vocab", sizes.classes, kSize);
+  c.context = args.integer("context", c.context, kSize);
+  read_blocks(args, c);
   return c;
 }
 }  // namespace
@@ -79,10 +86,7 @@ std::unique_ptr<Model> build_vit(CallArgs& args, const ModelSizes& sizes, VitCon
   c.patch = args.integer("patch", c.patch, kSize);
   c.in_channels = args.integer("in", sizes.channels, kSize);
   c.classes = args.integer("classes", c.classes == 0 ? 0 : sizes.classes, {.min = 0});
-  c.width = args.integer("width", c.width, kSize);
-  c.depth = args.integer("depth", c.depth, kSize);
-  c.heads = args.integer("heads", c.heads, kSize);
-  c.hidden = args.integer("hidden", 4 * c.width, kSize);
+  read_blocks(args, c);
   c.dropout = args.number("dropout", 0.0, kProbability);
   c.drop_path = args.number("drop_path", 0.0, kProbability);
   c.prompts = args.integer("prompts", 0, {.min = 0});
@@ -123,7 +127,6 @@ std::unique_ptr<Model> build_mae(CallArgs& args, const ModelSizes& sizes) {
 
 std::unique_ptr<Model> build_gpt2(CallArgs& args, const ModelSizes& sizes) {
   CausalLmConfig c = common(args, sizes, {.layout = LmLayout::gpt2});
-  c.hidden = args.integer("hidden", 4 * c.width, kSize);
   c.eps = args.number("eps", 1e-5, {.min = 0});
   c.tied = tied_head(args, true);
   c.dropout = args.number("dropout", 0.0, kProbability);
@@ -134,10 +137,7 @@ namespace {
 std::unique_ptr<Model> build_encoder(CallArgs& args, const ModelSizes& sizes, BertConfig c) {
   c.vocab = args.integer("vocab", sizes.classes, kSize);
   c.context = args.integer("context", c.context, kSize);
-  c.width = args.integer("width", c.width, kSize);
-  c.depth = args.integer("depth", c.depth, kSize);
-  c.heads = args.integer("heads", c.heads, kSize);
-  c.hidden = args.integer("hidden", 4 * c.width, kSize);
+  read_blocks(args, c);
   c.types = args.integer("types", c.types, kSize);
   c.padding = args.integer("padding", c.padding, {.min = 0});
   c.act = activation_from_name(args.word("act", "gelu"));
@@ -169,10 +169,7 @@ std::unique_ptr<Model> build_clip_text(CallArgs& args, const ModelSizes& sizes) 
   ClipTextConfig c;
   c.vocab = args.integer("vocab", sizes.classes, kSize);
   c.context = args.integer("context", c.context, kSize);
-  c.width = args.integer("width", c.width, kSize);
-  c.depth = args.integer("depth", c.depth, kSize);
-  c.heads = args.integer("heads", c.heads, kSize);
-  c.hidden = args.integer("hidden", 4 * c.width, kSize);
+  read_blocks(args, c);
   c.act = activation_from_name(args.word("act", std::string(name_of(c.act))));
   c.eps = args.number("eps", c.eps, {.above = 0});
   const auto end = args.optional_call("end");
@@ -191,10 +188,7 @@ std::unique_ptr<Model> build_clip_vision(CallArgs& args, const ModelSizes& sizes
   read_image(args, sizes, t);
   t.patch = args.integer("patch", t.patch, kSize);
   t.in_channels = args.integer("in", sizes.channels, kSize);
-  t.width = args.integer("width", t.width, kSize);
-  t.depth = args.integer("depth", t.depth, kSize);
-  t.heads = args.integer("heads", t.heads, kSize);
-  t.hidden = args.integer("hidden", 4 * t.width, kSize);
+  read_blocks(args, t);
   t.act = activation_from_name(args.word("act", std::string(name_of(t.act))));
   t.eps = args.number("eps", t.eps, {.above = 0});
   c.head = read_end(args);
@@ -204,7 +198,6 @@ std::unique_ptr<Model> build_clip_vision(CallArgs& args, const ModelSizes& sizes
 std::unique_ptr<Model> build_llama(CallArgs& args, const ModelSizes& sizes) {
   CausalLmConfig c = common(args, sizes, {.layout = LmLayout::llama});
   c.kv_heads = args.integer("kv_heads", c.heads, kSize);
-  c.hidden = args.integer("hidden", 4 * c.width, kSize);
   c.window = args.integer("window", 0, {.min = 0});
   c.rotary.base = args.number("rotary_base", c.rotary.base, {.min = 1});
   c.eps = args.number("eps", 1e-6, {.min = 0});

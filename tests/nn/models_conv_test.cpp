@@ -14,17 +14,6 @@
 using namespace retort;
 using namespace retort::testing;
 
-namespace {
-/// The difference after `change`, which must be noticed.
-template <class Net, class Change>
-double after(const std::string& fixture, Change change) {
-  const Reference reference(fixture);
-  const auto model = reference.model();
-  change(dynamic_cast<Net&>(*model));
-  return reference.compare_evaluation(*model).output;
-}
-}  // namespace
-
 TEST_CASE("models: convnet agrees with the same network of torch") {
   check_reference("convnet");
   CHECK(after<ConvNet>("convnet",

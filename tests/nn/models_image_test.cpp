@@ -18,15 +18,6 @@ using namespace retort;
 using namespace retort::testing;
 
 namespace {
-/// The difference after `change`, which must be noticed.
-template <class Net, class Change>
-double after(const std::string& fixture, Change change) {
-  const Reference reference(fixture);
-  const auto model = reference.model();
-  change(dynamic_cast<Net&>(*model));
-  return reference.compare_evaluation(*model).output;
-}
-
 /// Values and gradients agree, and values to the last digits.
 void check_closely(const std::string& name) {
   check_reference(name);

@@ -60,6 +60,15 @@ class Reference {
   std::unique_ptr<nlohmann::ordered_json> json_;
 };
 
+/// The difference of outputs after `change` to the fixture's model, which must be noticed.
+template <class Net, class Change>
+double after(const std::string& fixture, Change change) {
+  const Reference reference(fixture);
+  const auto model = reference.model();
+  change(dynamic_cast<Net&>(*model));
+  return reference.compare_evaluation(*model).output;
+}
+
 /// The model of fixture NAME agrees to 1e-9 in f64 and to 1e-4 in f32, also when it recomputes its blocks (f64).
 void check_reference(const std::string& name);
 
