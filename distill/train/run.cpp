@@ -23,9 +23,13 @@ std::string summary(const Evaluation& e) {
 
 class Run {
  public:
-  /// On several ranks all but the first have no folder of their own, and write nothing.
+  /// On several ranks all but the first have no folder of their own, and write nothing. A single one is alone.
   Run(Job& job, RunFolder* folder, const fs::path& path, const RunObserver& observer, Communicator* ranks)
-      : job_(job), folder_(folder), path_(path), observer_(observer), ranks_(ranks) {}
+      : job_(job),
+        folder_(folder),
+        path_(path),
+        observer_(observer),
+        ranks_(ranks && ranks->world() > 1 ? ranks : nullptr) {}
 
   RunResult go() {
     start();
